@@ -1,0 +1,41 @@
+.DEFAULT_GOAL := help
+.PHONY: help run test check format lock package clean
+
+PORT ?= 5000
+PYTHON ?= python3
+BIN := .venv/bin
+
+help: ## List these verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+
+run: .venv/ready ## Serve the whole login on http://127.0.0.1:5000, no account needed (PORT=5001 for another port)
+	@$(BIN)/python -m local --port $(PORT)
+
+test: .venv/ready ## Run every test, with coverage
+	$(BIN)/python -m pytest -n auto --cov
+
+check: .venv/ready ## Lint, formatting and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: .venv/ready ## Format the code, and mend what can be mended
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+lock: .venv/ready ## Pin the newest versions that pyproject.toml allows
+	$(BIN)/pip-compile -q --upgrade $(LOCK) -o requirements.txt pyproject.toml
+	$(BIN)/pip-compile -q --upgrade $(LOCK) -o requirements-dev.txt --extra dev -c requirements.txt pyproject.toml
+
+LOCK := --generate-hashes --allow-unsafe --strip-extras --no-annotate --no-header \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+
+clean: ## Remove what was built and installed (not the local secret key)
+	rm -rf .venv .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .chalice/deployments
+
+# The stamp is younger than both lists only once everything in them is installed.
+.venv/ready: requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12 ..." if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
