@@ -1,0 +1,69 @@
+"""Log in with Spotify: four routes on AWS Lambda. Start reading here."""
+
+from chalice import Chalice
+
+from chalicelib import oauth, pages, services, web
+from chalicelib.errors import LoginSpent
+from chalicelib.profile import Profile
+
+app = Chalice(app_name="spotify-login")
+view = web.views(app, services.redirect_uri, services.on_lambda)
+
+
+@app.route("/")
+@view("home")
+def home(request: web.Request) -> web.Answer:
+    """Show `User ID: None`, or the id, name and picture of the logged-in Spotify user."""
+    user = services.sessions(request.jar, request.deadline).current_user()
+    return web.page(pages.home(user, request.address))
+
+
+@app.route("/login")
+@view("login")
+def login(request: web.Request) -> web.Answer:
+    """Send the browser to Spotify's authorization page, with a fresh state and PKCE challenge.
+
+    First to the app's own address, if it came by another; and not without asking, if another site sent
+    someone who is logged in.
+    """
+    if request.elsewhere:
+        return web.redirect(request.address.url(f"/login?{web.MOVED}=1"))
+    if request.foreign and services.sessions(request.jar, request.deadline).claimed():
+        return web.page(pages.ask_to_log_in(request.address))
+    config = services.config()
+    attempt = services.attempts(request.jar).begin()
+    url = oauth.authorization_url(
+        config.accounts_url, config.client_id, config.scope, request.address.redirect_uri, attempt
+    )
+    return web.redirect(url, outcome="begun")
+
+
+@app.route("/callback")
+@view("login")
+def callback(request: web.Request) -> web.Answer:
+    """Check the state, exchange the code, fetch the current user, remember them, open the session."""
+    answer = oauth.read_callback(request.query, services.config().accounts_url)
+    attempt = services.attempts(request.jar).spend(answer.state)
+    sessions = services.sessions(request.jar, request.deadline)
+    home_url = request.address.url("/")
+    if attempt.spent:
+        if sessions.current_user():
+            return web.redirect(home_url)
+        raise LoginSpent
+    code, redirect_uri = answer.authorization_code(), request.address.redirect_uri
+    spotify = services.spotify()
+    access_token = spotify.exchange(code, attempt.code_verifier, redirect_uri, request.deadline)
+    user = Profile.parse(spotify.current_user(access_token, request.deadline))
+    session = sessions.open(user)
+    return web.redirect(home_url, outcome="completed", login_id=session.login_id)
+
+
+@app.route("/logout")
+@view("logout")
+def logout(request: web.Request) -> web.Answer:
+    """Erase the stored user info, drop the cookie, go home. Asks first, if another site sent the browser."""
+    if request.foreign:
+        return web.page(pages.ask_to_log_out(request.address))
+    ended = services.sessions(request.jar, request.deadline).close()
+    home_url = request.address.url("/")
+    return web.redirect(home_url, "completed", ended.login_id) if ended else web.redirect(home_url)

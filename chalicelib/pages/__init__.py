@@ -1,0 +1,78 @@
+"""The pages: HTML that is escaped by construction (MarkupSafe), and the policy that it needs."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import cache
+from pathlib import Path
+
+from markupsafe import Markup
+
+from chalicelib.address import Address
+from chalicelib.errors import LoginError
+from chalicelib.profile import PICTURE_HOSTS, Profile
+
+HERE = Path(__file__).parent
+
+STYLE = (HERE / "style.css").read_text(encoding="utf-8")
+_STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        f"style-src 'sha256-{_STYLE_HASH}'",
+        f"img-src {' '.join(f'https://{host}' for host in PICTURE_HOSTS)}",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        "object-src 'none'",
+    )
+)
+"""Nothing but our one style sheet and Spotify's profile pictures (CSP Level 3)."""
+
+
+def home(user: Profile | None, address: Address) -> str:
+    """The home page, of nobody or of the logged-in user."""
+    links = {"login": address.url("/login"), "logout": address.url("/logout")}
+    if user is None:
+        return _page("Log in with Spotify", "nobody.html", **links)
+    picture = _template("picture.html").format(url=user.picture) if user.picture else ""
+    name = user.display_name or user.id
+    return _page("Logged in with Spotify", "somebody.html", id=user.id, name=name, picture=picture, **links)
+
+
+def ask_to_log_in(address: Address) -> str:
+    """Asked when another site sends a logged-in user to /login."""
+    return _page("Log in again?", "ask_to_log_in.html", login=address.url("/login"), home=address.url("/"))
+
+
+def ask_to_log_out(address: Address) -> str:
+    """Asked when another site sends anybody to /logout."""
+    return _page("Log out?", "ask_to_log_out.html", logout=address.url("/logout"), home=address.url("/"))
+
+
+def failure(error: LoginError, reference: str, address: Address | None) -> str:
+    """What happened and what to do next. Without links where the app's own address is not known."""
+    links = Markup("")
+    if address:
+        links = _template("links.html").format(login=address.url("/login"), home=address.url("/"))
+    return _page(
+        error.title,
+        "failure.html",
+        message=error.message,
+        remedy=error.remedy,
+        reference=reference,
+        links=links,
+    )
+
+
+@cache
+def _template(name: str) -> Markup:
+    return Markup((HERE / name).read_text(encoding="utf-8"))  # noqa: S704 - ours, not a visitor's
+
+
+def _page(title: str, template: str, **values: str) -> str:
+    main = _template(template).format(title=title, **values)
+    style = Markup(STYLE)  # noqa: S704 - ours, not a visitor's
+    return str(_template("layout.html").format(title=title, style=style, main=main))

@@ -1,0 +1,83 @@
+"""A Spotify user, as GET /v1/me describes them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from chalicelib.errors import ProfileInvalid
+
+KEY_BYTES = 2048
+"""DynamoDB's limit for a partition key, in UTF-8."""
+
+PICTURE_HOSTS = ("i.scdn.co", "platform-lookaside.fbsbx.com")
+"""Where Spotify keeps profile pictures: its own host and, for accounts made with Facebook, Facebook's."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What we need of a profile, and the whole of it as Spotify wrote it."""
+
+    account_key: str
+    """`account_id`, which Spotify promises never to change; `id:` and the id where Spotify sends none."""
+    id: str
+    display_name: str | None
+    picture: str | None
+    """An https URL on one of `PICTURE_HOSTS`."""
+    text: str
+    """The JSON as it came: floats, depth and spelling survive, which they would not as DynamoDB's types."""
+
+    @classmethod
+    def parse(cls, text: str) -> Profile:
+        """Read the body of GET /v1/me. Only a usable id is demanded of it.
+
+        Raises:
+            ProfileInvalid: it is not a JSON object, or its id or account_id is not text that can be a key.
+        """
+        try:
+            document = json.loads(text)
+            user_id = document["id"]
+            account_id = document.get("account_id")
+        except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
+            raise ProfileInvalid from None
+        key = f"id:{user_id}" if account_id in (None, "") else account_id
+        if not (_is_key(user_id) and _is_key(key)):
+            raise ProfileInvalid
+        name = document.get("display_name")
+        return cls(
+            account_key=key,
+            id=user_id,
+            display_name=_printable(name) if isinstance(name, str) and name else None,
+            picture=_picture(document.get("images")),
+            text=text,
+        )
+
+
+def _is_key(value: object) -> bool:
+    try:
+        return isinstance(value, str) and 0 < len(value.encode()) <= KEY_BYTES
+    except UnicodeEncodeError:  # a lone surrogate, which JSON can spell and UTF-8 cannot
+        return False
+
+
+def _printable(text: str) -> str:
+    return text.encode(errors="replace").decode()
+
+
+def _picture(images: Any) -> str | None:
+    """The first picture that our pages may show; Spotify lists the largest first."""
+    for image in images if isinstance(images, list) else []:
+        url = image.get("url") if isinstance(image, dict) else None
+        if isinstance(url, str) and _may_show(url):
+            return url
+    return None
+
+
+def _may_show(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return url.isascii() and url.isprintable() and parts.scheme == "https" and parts.netloc in PICTURE_HOSTS
