@@ -1,0 +1,96 @@
+"""DynamoDB in memory: moto's, behind a guard that keeps web pages out."""
+
+from __future__ import annotations
+
+import argparse
+import threading
+from typing import TYPE_CHECKING
+
+import boto3
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+from simulator.loopback import serve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "local",
+    "AWS_SECRET_ACCESS_KEY": "local",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
+"""Of no account: DynamoDB's clients want some."""
+
+
+class Guard:
+    """Lets clients of DynamoDB through and nobody else.
+
+    A page in the developer's browser can send requests to this machine, and moto answers any Origin. A
+    browser always tells itself by Origin, by Sec-Fetch-* or (after DNS rebinding) by its Host, and cannot
+    send X-Amz-Target to another origin without asking first. Requests pass one at a time, because moto
+    loses concurrent updates.
+    """
+
+    def __init__(self, app: WSGIApplication) -> None:
+        self._app = app
+        self._turn = threading.Lock()
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a request, or refuse it with 403 (WSGI, PEP 3333)."""
+        if not self._is_client(environ):
+            start_response("403 Forbidden", [("Content-Type", "text/plain")])
+            return [b"This is a DynamoDB for programs on this machine, not for web pages.\n"]
+        with self._turn:
+            return list(self._app(environ, start_response))
+
+    @staticmethod
+    def _is_client(environ: WSGIEnvironment) -> bool:
+        own_host = f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}"
+        return (
+            environ.get("HTTP_HOST") == own_host
+            and environ.get("HTTP_X_AMZ_TARGET", "").startswith("DynamoDB_20120810.")
+            and not any(name == "HTTP_ORIGIN" or name.startswith("HTTP_SEC_FETCH_") for name in environ)
+        )
+
+
+def start(table: str, port: int = 0) -> str:
+    """Serve an empty DynamoDB with the users table in it; returns its URL. Its data lives in this process."""
+    url = serve(Guard(DomainDispatcherApplication(create_backend_app)), port)
+    create_table(url, table)
+    return url
+
+
+def create_table(url: str, table: str) -> None:
+    """Make the users table as it is on AWS: keyed by `account_id`, with `expires_at` as its time to live."""
+    client = boto3.client(
+        "dynamodb",
+        endpoint_url=url,
+        region_name=CREDENTIALS["AWS_DEFAULT_REGION"],
+        aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+    )
+    client.create_table(
+        TableName=table,
+        KeySchema=[{"AttributeName": "account_id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "account_id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    client.update_time_to_live(
+        TableName=table, TimeToLiveSpecification={"Enabled": True, "AttributeName": "expires_at"}
+    )
+
+
+def main() -> None:
+    """Run it alone: `python -m local.dynamodb --port 8000`."""
+    parser = argparse.ArgumentParser(prog="python -m local.dynamodb", description=__doc__)
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--table", default="spotify-login-users-dev")
+    options = parser.parse_args()
+    print(f"DynamoDB at {start(options.table, options.port)}, table {options.table}", flush=True)
+    threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""Servers that only this machine can reach."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+HOST = "127.0.0.1"
+
+
+class Handler(WSGIRequestHandler):
+    """Keeps connections alive, and logs nothing: what is asked here holds codes and tokens."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002 - werkzeug's name
+        """Say nothing."""
+
+
+def serve(app: WSGIApplication, port: int = 0) -> str:
+    """Serve a WSGI app from a thread while the process lives; returns its URL. Port 0 is any free one."""
+    server = make_server(HOST, port, app, threaded=True, request_handler=Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://{HOST}:{server.server_port}"
+
+
+def answers(port: int) -> bool:
+    """Whether something listens there."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((HOST, port)) == 0

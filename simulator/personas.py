@@ -1,0 +1,156 @@
+"""The people that one can log in as, and what Spotify says about each."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Profile = dict[str, Any]
+Headers = Mapping[str, str]
+
+JSON = {"Content-Type": "application/json; charset=utf-8"}
+TEXT = {"Content-Type": "text/plain; charset=utf-8"}
+HTML = {"Content-Type": "text/html; charset=utf-8"}
+
+NEEDS = {
+    "country": "user-read-private",
+    "explicit_content": "user-read-private",
+    "product": "user-read-private",
+    "email": "user-read-email",
+}
+"""The scope that each of these fields needs."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What GET /v1/me answers."""
+
+    status: int
+    headers: Headers
+    body: str
+
+
+Me = Callable[[str, Collection[str]], Reply]
+"""Makes the answer of GET /v1/me for a user's id and the scopes that were agreed to."""
+
+
+@dataclass(frozen=True)
+class Persona:
+    """Somebody to log in as."""
+
+    name: str
+    description: str
+    user_id: str
+    """The usual id; another one makes it another person of the same kind."""
+    me: Me
+
+
+def _shown(profile: Profile) -> Me:
+    def me(user_id: str, scopes: Collection[str]) -> Reply:
+        own = {**profile, **_identity(user_id)} if user_id != profile["id"] else profile
+        hidden = {field for field, scope in NEEDS.items() if scope not in scopes}
+        shown = {field: value for field, value in own.items() if field not in hidden}
+        return Reply(200, JSON, json.dumps(shown, ensure_ascii=False))
+
+    return me
+
+
+def _identity(user_id: str) -> Profile:
+    return {
+        "account_id": f"account-of-{user_id}",
+        "id": user_id,
+        "display_name": user_id,
+        "href": f"https://api.spotify.com/v1/users/{user_id}",
+        "uri": f"spotify:user:{user_id}",
+    }
+
+
+def _always(status: int, headers: Headers, body: str) -> Me:
+    return lambda _user_id, _scopes: Reply(status, headers, body)
+
+
+def _error(status: int, message: str, headers: Headers | None = None, **more: str) -> Me:
+    error = {"status": status, "message": message, **more}
+    return _always(status, {**JSON, **(headers or {})}, json.dumps({"error": error}))
+
+
+def _after(seconds: float, then: Me) -> Me:
+    def me(user_id: str, scopes: Collection[str]) -> Reply:
+        time.sleep(seconds)
+        return then(user_id, scopes)
+
+    return me
+
+
+PREMIUM: Profile = {
+    "account_id": "7h3pr3m1uml1573n3r0000",
+    "country": "SE",
+    "display_name": "Pia Premium",
+    "email": "pia@example.com",
+    "explicit_content": {"filter_enabled": False, "filter_locked": False},
+    "external_urls": {"spotify": "https://open.spotify.com/user/pia.premium"},
+    "followers": {"href": None, "total": 42},
+    "href": "https://api.spotify.com/v1/users/pia.premium",
+    "id": "pia.premium",
+    "images": [
+        {"height": 300, "url": "https://i.scdn.co/image/ab6775700000ee85pia", "width": 300},
+        {"height": 64, "url": "https://i.scdn.co/image/ab67757000003b82pia", "width": 64},
+    ],
+    "product": "premium",
+    "type": "user",
+    "uri": "spotify:user:pia.premium",
+}
+
+DEVELOPMENT: Profile = {
+    "account_id": "d3v3l0pm3n7m0d3u53r000",
+    "display_name": "Deva Development",
+    "external_urls": {"spotify": "https://open.spotify.com/user/31deva"},
+    "href": "https://api.spotify.com/v1/users/31deva",
+    "id": "31deva",
+    "images": [],
+    "type": "user",
+    "uri": "spotify:user:31deva",
+}
+
+ODD: Profile = {
+    "id": "<b>\"'&#?/%+ 🎧",
+    "display_name": "</p><script>alert(1)</script> \u202eeht rewop fo gnis\u202c 👩‍🎤",
+    "images": None,
+    "followers": {"href": None, "total": 1.5},
+    "product": "",
+    "explicit_content": {"a": {"b": {"c": [{"d": [[[1e-9, -0.0, 12345678901234567890123]]]}]}}},
+    "type": "user",
+}
+
+USER_LIST_TEXT = (
+    "The user is not registered for this application. "
+    "Please check your settings on https://developer.spotify.com/dashboard."
+)
+PREMIUM_TEXT = (
+    "Active premium subscription required for the owner of the app. When the subscription status changes, "
+    "it can take a few hours before requests are allowed again."
+)
+GATEWAY_HTML = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
+RATE_TEXT = "API rate limit exceeded"
+
+PERSONAS: Mapping[str, Persona] = {
+    slug: Persona(name, description, user_id, me)
+    for slug, name, description, user_id, me in (
+        ("premium", "Pia Premium", "a Premium listener, with everything in her profile", "pia.premium", _shown(PREMIUM)),
+        ("development", "Deva Development", "as an application in development mode sees people", "31deva", _shown(DEVELOPMENT)),
+        ("odd", "Somebody odd", "markup in the ID, emoji, right-to-left, no picture", ODD["id"], _shown(ODD)),
+        ("slow", "Slow", "the profile takes three seconds", "31deva", _after(3, _shown(DEVELOPMENT))),
+        ("unlisted", "Not on the list", "403: not on the development application's user list", "31un", _always(403, TEXT, USER_LIST_TEXT)),
+        ("no-premium", "Lapsed owner", "403: the application's owner has no Premium", "31no", _always(403, TEXT, PREMIUM_TEXT)),
+        ("rate-limited", "Rate limited", "429 with Retry-After 5", "31ra", _error(429, RATE_TEXT, {"Retry-After": "5"})),
+        ("rate-limited-hour", "Rate limited for an hour", "429 with Retry-After 3600", "31rh", _error(429, RATE_TEXT, {"Retry-After": "3600"})),
+        ("quota", "Over quota", "429 QUOTA_EXCEEDED without Retry-After", "31qu", _error(429, "Too many requests", reason="QUOTA_EXCEEDED")),
+        ("down", "Spotify down", "500, no body", "31do", _always(500, {}, "")),
+        ("gateway", "Bad gateway", "502 with an HTML page", "31ga", _always(502, HTML, GATEWAY_HTML)),
+        ("hanging", "Hanging", "no answer at all", "31ha", _after(60, _always(500, {}, ""))),
+        ("garbage", "Garbage", "200 with half of a JSON document", "31gb", _always(200, JSON, '{"id": "31gb", "disp')),
+    )
+}  # fmt: skip
