@@ -25,15 +25,15 @@ class Attempts:
 
     def begin(self) -> Attempt:
         """Begin an attempt beside those of other tabs."""
-        kept = []
-        for name in self._jar.names(COOKIE):
-            attempt = self._read(name)
-            if attempt is None or attempt.seconds_left <= 0:
+        others = {name: self._read(name) for name in self._jar.names(COOKIE)}
+        left = {
+            name: other.seconds_left for name, other in others.items() if other and other.seconds_left > 0
+        }
+        # Browsers send older cookies first (RFC 6265bis §5.8.3), which decides among those of one second.
+        youngest = sorted(left, key=left.__getitem__)[1 - MOST :]
+        for name in others:
+            if name not in youngest:
                 self._jar.clear(name)
-            else:
-                kept.append((attempt.seconds_left, name))
-        for _, name in sorted(kept, reverse=True)[MOST - 1 :]:
-            self._jar.clear(name)
         attempt = Attempt.begin()
         self._write(attempt, ATTEMPT_LIFETIME)
         return attempt

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from itsdangerous import BadSignature, Signer
+from itsdangerous import BadData, Signer
 from itsdangerous.encoding import base64_decode, base64_encode
 
 
@@ -70,7 +70,7 @@ class Seal:
             if base64_encode(base64_decode(signature)) != signature:
                 return None
             return self._signer.unsign(sealed or "").decode("ascii").split(".")
-        except (BadSignature, UnicodeError):
+        except (BadData, UnicodeError):
             return None
 
 

@@ -22,14 +22,14 @@ CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'none'",
         f"style-src 'sha256-{_STYLE_HASH}'",
-        f"img-src {' '.join(f'https://{host}' for host in PICTURE_HOSTS)}",
+        f"img-src data: {' '.join(f'https://{host}' for host in PICTURE_HOSTS)}",
         "base-uri 'none'",
         "form-action 'none'",
         "frame-ancestors 'none'",
         "object-src 'none'",
     )
 )
-"""Nothing but our one style sheet and Spotify's profile pictures (CSP Level 3)."""
+"""Nothing but our style sheet, the empty icon and Spotify's profile pictures (CSP Level 3)."""
 
 
 def home(user: Profile | None, address: Address) -> str:

@@ -1,0 +1,1 @@
+"""The specification: read the names of the tests."""

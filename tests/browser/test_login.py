@@ -1,0 +1,105 @@
+"""The login in Chromium, cookies and policies included."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.integration.conftest import World, table, world
+from tests.support.table import Table
+
+__all__ = ["table", "world"]
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        if os.environ.get("CI"):
+            pytest.fail("Chromium is required here: apt-get install chromium")
+        pytest.skip("no Chromium on PATH (Debian: apt-get install chromium)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    """A new page of a new browser profile; its console stays silent, but for the status of an error page."""
+    context = chromium.new_context()
+    page = context.new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.route("https://**", lambda route: route.fulfill(status=200, content_type="image/gif", body=b""))
+    yield page
+    context.close()
+    assert [text for text in said if "the server responded with a status of" not in text] == []
+
+
+def log_in(page: Page, persona: str = "Pia Premium") -> None:
+    page.get_by_role("link", name="Log in").first.click()
+    page.get_by_label(persona).first.check()
+    page.get_by_role("button", name="Agree").click()
+
+
+def test_a_person_logs_in_and_out(page: Page, world: World, table: Table) -> None:
+    page.goto(world.home)
+    assert "User ID: None" in page.inner_text("main")
+    log_in(page)
+    assert page.url == f"{world.home}/"
+    assert "User ID: pia.premium" in page.inner_text("main")
+    assert page.evaluate("document.cookie") == ""
+    page.reload()
+    assert "User ID: pia.premium" in page.inner_text("main")
+    page.get_by_role("link", name="Log out").click()
+    assert page.url == f"{world.home}/"
+    assert "User ID: None" in page.inner_text("main")
+    assert table.items() == []
+    names = {cookie["name"] for cookie in page.context.cookies()}
+    assert not any(name.startswith("spotify-session") for name in names)
+
+
+def test_cancelling_is_answered_kindly(page: Page, world: World) -> None:
+    page.goto(world.home)
+    page.get_by_role("link", name="Log in").first.click()
+    page.get_by_role("button", name="Cancel").click()
+    assert "You cancelled the login" in page.inner_text("h1")
+
+
+def test_going_back_to_spotify_and_agreeing_again_stays_logged_in(page: Page, world: World) -> None:
+    page.goto(world.home)
+    log_in(page)
+    page.evaluate("history.back()")
+    page.wait_for_url("**/authorize**")
+    page.get_by_role("button", name="Agree").click()
+    assert page.url == f"{world.home}/"
+    assert "User ID: pia.premium" in page.inner_text("main")
+    page.get_by_role("link", name="Log out").click()
+
+
+def test_localhost_leads_to_a_login_that_works(page: Page, world: World) -> None:
+    page.goto(world.home.replace("127.0.0.1", "localhost"))
+    log_in(page)
+    assert page.url == f"{world.home}/"
+    assert "User ID: pia.premium" in page.inner_text("main")
+    page.get_by_role("link", name="Log out").click()
+
+
+def test_a_link_on_another_site_does_not_log_out(page: Page, world: World, table: Table) -> None:
+    page.goto(world.home)
+    log_in(page)
+    page.goto(world.spotify + "/authorize")
+    page.evaluate("url => { location.href = url }", f"{world.home}/logout")
+    page.wait_for_url(f"{world.home}/logout")
+    assert "Log out?" in page.inner_text("h1")
+    assert len(table.items()) == 1
+    page.get_by_role("link", name="Log out").click()
+    assert "User ID: None" in page.inner_text("main")

@@ -1,0 +1,82 @@
+"""What every test may ask for."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from moto import mock_aws
+
+from simulator.loopback import serve
+from simulator.spotify import Application, create_app
+from tests.support.gateway import STAGE_URL, GatewayVisitor
+from tests.support.table import TABLE, Table
+
+SECRET_KEY = "a key of the tests, which opens nothing"
+REDIRECT_URIS = (
+    "http://127.0.0.1/callback",
+    "http://localhost:5000/callback",
+    f"{STAGE_URL}/callback",
+    "https://login.example.com/callback",
+)
+
+
+@pytest.fixture(scope="session")
+def spotify() -> str:
+    """The URL of a simulated Spotify in this process."""
+    return serve(create_app(Application(redirect_uris=REDIRECT_URIS, allow_localhost=True)))
+
+
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch, spotify: str) -> dict[str, str]:
+    """The environment of a function that is set up."""
+    for name in [name for name in os.environ if name.startswith(("AWS_", "SPOTIFY_", "SECRET_KEY"))]:
+        monkeypatch.delenv(name)
+    values = {
+        "SPOTIFY_CLIENT_ID": Application.client_id,
+        "SPOTIFY_CLIENT_SECRET": Application.client_secret,
+        "SPOTIFY_ACCOUNTS_URL": spotify,
+        "SPOTIFY_API_URL": spotify,
+        "SECRET_KEY": SECRET_KEY,
+        "USERS_TABLE": TABLE,
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    return values
+
+
+@pytest.fixture
+def table(settings: dict[str, str]) -> Iterator[Table]:
+    """An empty users table on an emulated AWS."""
+    with mock_aws():
+        table = Table()
+        table.create()
+        yield table
+
+
+@pytest.fixture
+def visitor(table: Table) -> GatewayVisitor:
+    """Somebody who comes through API Gateway."""
+    return GatewayVisitor()
+
+
+@pytest.fixture
+def log() -> Iterator[list[dict[str, Any]]]:
+    """The events that the app logs meanwhile."""
+    lines: list[dict[str, Any]] = []
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(json.loads(record.getMessage()))
+
+    logger, collector = logging.getLogger("spotify-login.events"), Collector()
+    logger.addHandler(collector)
+    yield lines
+    logger.removeHandler(collector)

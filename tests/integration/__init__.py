@@ -1,0 +1,1 @@
+"""Real processes over HTTP: the local server, the emulated table, the simulated Spotify."""

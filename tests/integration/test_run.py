@@ -1,0 +1,180 @@
+"""`make run`, from start to Ctrl-C."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.support.servers import PROJECT, Process, free_port, is_free, python, running, wait_until_served
+from tests.support.visitor import HttpVisitor
+
+PARTS = ("app.py", "chalicelib", ".chalice", "local", "simulator")
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A copy of what runs, to be edited."""
+    for part in PARTS:
+        source, target = PROJECT / part, tmp_path / part
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "deployments"))
+        else:
+            shutil.copy(source, target)
+    return tmp_path
+
+
+@contextlib.contextmanager
+def run(clone: Path, port: int, environment: dict[str, str] | None = None) -> Iterator[Process]:
+    """Run `make run`'s program; nothing of it may be left afterwards."""
+    with running(python("-m", "local", "--port", str(port)), environment, clone) as program:
+        yield program
+
+
+def served_by(program: Process) -> list[int]:
+    """The ports that the banner names."""
+    banner = program.wait_for(r"(?s)Log in at  http://127.0.0.1:(\d+).*Spotify:.*?http://127.0.0.1:(\d+)")
+    return [int(banner[1]), int(banner[2])]
+
+
+def until(condition: object, seconds: float = 15) -> None:
+    assert callable(condition)
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.1)
+
+
+def title(port: int) -> str:
+    with contextlib.suppress(requests.ConnectionError):
+        return requests.get(f"http://127.0.0.1:{port}/", timeout=5).text
+    return ""
+
+
+def test_everything_runs_reloads_and_ends(clone: Path) -> None:
+    port = free_port()
+    with run(clone, port) as program:
+        ports = served_by(program)
+        visitor = HttpVisitor(f"http://127.0.0.1:{port}")
+        visitor.log_in()
+        assert visitor.see_id() == "pia.premium"
+
+        template = clone / "chalicelib" / "pages" / "nobody.html"
+        template.write_text(template.read_text().replace("User ID", "Edited: User ID"))
+        until(lambda: "Edited: User ID" in title(port))
+        assert visitor.see_id() == "pia.premium", "what is stored outlives a reload"
+
+        app = (clone / "app.py").read_text()
+        (clone / "app.py").write_text(app + "\ndef broken(:\n")
+        program.wait_for("SyntaxError")
+        (clone / "app.py").write_text(app + "\n")
+        until(lambda: "User ID" in title(port))
+
+        visitor.get("/logout")
+        assert program.end(signal.SIGTERM) == 0
+        assert all(is_free(port) for port in ports)
+
+    assert "GET /callback 307  completed" in program.output
+    assert "code=" not in program.output
+    assert "state=" not in program.output
+    key = clone / ".local" / "secret-key"
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert key.read_text().strip() not in program.output
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.3, 0.8, 1.5])
+def test_a_signal_ends_it_at_any_moment_of_the_start(clone: Path, delay: float) -> None:
+    port = free_port()
+    with run(clone, port) as program:
+        time.sleep(delay)
+        status = program.end(signal.SIGINT if delay else signal.SIGTERM)
+    assert status in {0, -signal.SIGTERM, -signal.SIGINT}
+    until(lambda: is_free(port))
+    assert processes_in(clone) == []
+
+
+def test_a_signal_ends_it_in_the_middle_of_a_reload(clone: Path) -> None:
+    port = free_port()
+    with run(clone, port) as program:
+        served_by(program)
+        (clone / "app.py").touch()
+        time.sleep(1.1)
+        assert program.end(signal.SIGINT) == 0
+    until(lambda: is_free(port))
+    assert processes_in(clone) == []
+
+
+def processes_in(folder: Path) -> list[str]:
+    """The processes that work in a folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (process / "cwd").readlink() == folder:
+                found.append((process / "cmdline").read_text())
+    return found
+
+
+def test_a_port_in_use_is_one_clear_sentence_at_once(clone: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with run(clone, port) as program:
+            assert program.wait() == 2
+    assert program.output.startswith(f"Port {port} is in use.")
+    assert f"make run PORT={port + 1}" in program.output
+
+
+def test_the_real_spotify_is_used_where_a_client_is_set(clone: Path) -> None:
+    port = free_port()
+    real = {"SPOTIFY_CLIENT_ID": "the-id", "SPOTIFY_CLIENT_SECRET": "the-secret"}
+    with run(clone, port, real) as program:
+        program.wait_for("Ctrl-C ends it")
+        assert f"register http://127.0.0.1:{port}/callback there" in program.output
+        assert HttpVisitor(f"http://127.0.0.1:{port}").begin().startswith("https://accounts.spotify.com/")
+
+
+def test_a_redirect_uri_that_spotify_refuses_is_warned_of(clone: Path) -> None:
+    port = free_port()
+    real = {
+        "SPOTIFY_CLIENT_ID": "the-id",
+        "SPOTIFY_CLIENT_SECRET": "the-secret",
+        "SPOTIFY_REDIRECT_URI": f"http://localhost:{port}/callback",
+    }
+    with run(clone, port, real) as program:
+        program.wait_for("Spotify refuses localhost")
+
+
+def test_a_client_without_its_secret_is_one_clear_sentence(clone: Path) -> None:
+    with run(clone, free_port(), {"SPOTIFY_CLIENT_ID": "the-id"}) as program:
+        assert program.wait() == 2
+    assert "SPOTIFY_CLIENT_SECRET is not" in program.output
+
+
+def test_make_run_is_that_program() -> None:
+    dry = subprocess.run(
+        ["make", "--dry-run", "run", "PORT=5123"], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+    assert "python -m local --port 5123" in dry.stdout
+
+
+def test_fifty_browsers_at_once_are_all_answered(clone: Path) -> None:
+    port = free_port()
+    with run(clone, port) as program:
+        served_by(program)
+        wait_until_served(port)
+        sockets = [socket.create_connection(("127.0.0.1", port), timeout=5) for _ in range(50)]
+        for connection in sockets:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        for connection in sockets:
+            assert connection.recv(12) == b"HTTP/1.1 200"
+            connection.close()

@@ -1,0 +1,133 @@
+"""The login as it happens: real processes, real HTTP, a person with cookies."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from simulator.personas import PERSONAS
+from tests.integration.conftest import World
+from tests.support.table import Table
+from tests.support.visitor import HttpVisitor, query_of
+
+
+def test_a_login_is_remembered_until_the_logout(visitor: HttpVisitor, table: Table) -> None:
+    assert visitor.see_id() == "None"
+    reply = visitor.log_in("premium")
+    assert (reply.status, reply.location) == (307, f"{visitor.home}/")
+    assert visitor.see_id() == "pia.premium"
+    assert visitor.see_id() == "pia.premium", "after a reload"
+    (item,) = table.items()
+    assert json.loads(item["profile"]["S"])["display_name"] == "Pia Premium"
+    assert visitor.get("/logout").location == f"{visitor.home}/"
+    assert visitor.see_id() == "None"
+    assert table.items() == []
+
+
+def test_cookies_on_loopback_are_plain_and_hidden_from_scripts(visitor: HttpVisitor) -> None:
+    (begun,) = visitor.get("/login").set_cookies
+    *_, opened = visitor.log_in().set_cookies
+    assert begun.startswith("spotify-login-")
+    assert begun.endswith("Max-Age=600; Path=/; HttpOnly; SameSite=Lax")
+    assert opened.startswith("spotify-session=")
+    assert opened.endswith("Max-Age=604800; Path=/; HttpOnly; SameSite=Lax")
+    visitor.get("/logout")
+
+
+PAGES = {
+    "unlisted": (403, "not on this app's list of users"),
+    "no-premium": (403, "Premium subscription"),
+    "rate-limited": (503, "slow down"),
+    "rate-limited-hour": (503, "slow down"),
+    "quota": (503, "quota"),
+    "down": (502, "Spotify had a problem of its own"),
+    "gateway": (502, "Spotify had a problem of its own"),
+    "hanging": (504, "Spotify took too long to answer"),
+    "garbage": (502, "without a usable ID"),
+}
+
+
+@pytest.mark.parametrize("persona", PAGES)
+def test_a_persona_who_cannot_log_in_reads_why_and_nothing_is_stored(
+    visitor: HttpVisitor, table: Table, persona: str
+) -> None:
+    status, text = PAGES[persona]
+    reply = visitor.log_in(persona)
+    assert reply.status == status
+    assert text in reply.words
+    assert "Reference: " in reply.words
+    assert f"{visitor.home}/login" in reply.links
+    assert visitor.see_id() == "None"
+    assert table.items() == []
+    retry_after = {"rate-limited": "5", "rate-limited-hour": "3600", "quota": "30"}
+    assert reply.headers.get("retry-after") == retry_after.get(persona)
+
+
+@pytest.mark.parametrize("persona", [slug for slug in PERSONAS if slug not in PAGES])
+def test_a_persona_who_can_is_shown_and_forgotten(visitor: HttpVisitor, table: Table, persona: str) -> None:
+    assert visitor.log_in(persona).status == 307
+    assert visitor.see_id() == PERSONAS[persona].user_id
+    visitor.get("/logout")
+    assert table.items() == []
+
+
+def test_another_browsers_callback_is_refused_and_spotify_is_not_asked(
+    visitor: HttpVisitor, world: World, table: Table
+) -> None:
+    callback = visitor.agree(visitor.begin())
+    before = world.asked("POST /api/token")
+    stranger = HttpVisitor(world.home)
+    assert stranger.get(callback).status == 400
+    assert world.asked("POST /api/token") == before
+    assert table.items() == []
+
+
+def test_a_replayed_callback_sends_no_code_twice(visitor: HttpVisitor, world: World) -> None:
+    callback = visitor.agree(visitor.begin())
+    visitor.get(callback)
+    before = world.asked("POST /api/token")
+    assert visitor.get(callback).location == f"{world.home}/"
+    assert world.asked("POST /api/token") == before
+    visitor.get("/logout")
+
+
+def test_cancelling_stores_nothing(visitor: HttpVisitor, table: Table) -> None:
+    reply = visitor.get(visitor.cancel(visitor.begin()))
+    assert reply.status == 400
+    assert "You cancelled the login" in reply.words
+    assert table.items() == []
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_two_tabs_finish_in_either_order(visitor: HttpVisitor, order: tuple[int, int]) -> None:
+    callbacks = [visitor.agree(visitor.begin()) for _ in range(2)]
+    assert [visitor.get(callbacks[tab]).status for tab in order] == [307, 307]
+    assert visitor.see_id() == "pia.premium"
+    visitor.get("/logout")
+
+
+def test_logging_out_forgets_the_user_everywhere(visitor: HttpVisitor, world: World, table: Table) -> None:
+    laptop, phone = visitor, HttpVisitor(world.home)
+    laptop.log_in()
+    phone.log_in()
+    copy = HttpVisitor(world.home, dict(phone.cookies))
+    laptop.get("/logout")
+    assert [someone.see_id() for someone in (laptop, phone, copy)] == ["None"] * 3
+    assert table.items() == []
+
+
+def test_localhost_is_sent_to_the_loopback_literal_before_any_cookie(world: World) -> None:
+    port = world.home.rpartition(":")[2]
+    somebody = HttpVisitor(f"http://localhost:{port}")
+    assert somebody.see_id() == "None"
+    reply = somebody.get("/login")
+    assert (reply.status, reply.location) == (307, f"{world.home}/login?moved=1")
+    assert reply.set_cookies == []
+
+
+def test_the_redirect_uri_is_the_same_in_both_requests(visitor: HttpVisitor) -> None:
+    url = visitor.begin()
+    assert query_of(url)["redirect_uri"] == f"{visitor.home}/callback"
+    assert visitor.get(visitor.agree(url)).status == 307, "Spotify compares them byte by byte"
+    visitor.get("/logout")

@@ -1,0 +1,56 @@
+"""DynamoDB with faults: the emulator over HTTP, with troubles that are put before or after a call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from local.dynamodb import create_table
+from simulator.loopback import serve
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A trouble of one call."""
+
+    status: int
+    code: str
+    happened: bool = False
+    """Whether the call is carried out all the same."""
+
+
+@dataclass
+class FaultyDynamoDB:
+    """Hands calls on to the emulator, but for the next `faults` of an operation."""
+
+    app: WSGIApplication
+    faults: dict[str, list[Fault]] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+
+    def serve(self, table: str) -> str:
+        """Serve it with an empty users table; returns the URL."""
+        url = serve(self)
+        create_table(url, table)
+        self.calls.clear()
+        return url
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        operation = environ["HTTP_X_AMZ_TARGET"].partition(".")[2]
+        self.calls.append(operation)
+        pending = self.faults.get(operation, [])
+        if not pending:
+            return self.app(environ, start_response)
+        fault = pending.pop(0)
+        if fault.happened:
+            list(self.app(environ, _ignore))
+        body = f'{{"__type": "com.amazonaws.dynamodb.v20120810#{fault.code}", "message": "injected"}}'
+        start_response(f"{fault.status} Injected", [("Content-Type", "application/x-amz-json-1.0")])
+        return [body.encode()]
+
+
+def _ignore(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Any:
+    """Take a status and headers that nobody gets."""

@@ -1,0 +1,64 @@
+"""API Gateway's side of the app: its events, and a visitor who comes through it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from app import app
+from tests.support.visitor import Reply, Visitor
+
+DOMAIN = "abc123.execute-api.eu-west-1.amazonaws.com"
+STAGE_URL = f"https://{DOMAIN}/api"
+
+
+def event(
+    path: str = "/", headers: Mapping[str, Any] | None = None, *, domain: str = DOMAIN, base: str = "/api"
+) -> dict[str, Any]:
+    """A REST API proxy event, as API Gateway sends it: null where there is nothing."""
+    parts = urlsplit(path)
+    query = parse_qs(parts.query, keep_blank_values=True)
+    return {
+        "resource": parts.path,
+        "path": parts.path,
+        "httpMethod": "GET",
+        "headers": dict(headers) if headers else None,
+        "multiValueHeaders": {name: [value] for name, value in headers.items()} if headers else None,
+        "queryStringParameters": {name: values[-1] for name, values in query.items()} or None,
+        "multiValueQueryStringParameters": query or None,
+        "pathParameters": None,
+        "stageVariables": None,
+        "requestContext": {
+            "resourcePath": parts.path,
+            "httpMethod": "GET",
+            "path": base + parts.path,
+            "stage": "api",
+            "domainName": domain,
+            "requestId": "0b1c2d3e-0000-4000-8000-000000000001",
+        },
+        "body": None,
+        "isBase64Encoded": False,
+    }
+
+
+def invoke(sent: dict[str, Any]) -> Reply:
+    """Have the function answer an event."""
+    answer = app(sent, None)
+    headers = {name.lower(): value for name, value in answer["headers"].items()}
+    return Reply(
+        answer["statusCode"], headers, answer["multiValueHeaders"].get("Set-Cookie", []), answer["body"]
+    )
+
+
+@dataclass
+class GatewayVisitor(Visitor):
+    """Through API Gateway, at a stage's URL unless told otherwise."""
+
+    home: str = STAGE_URL
+    domain: str = DOMAIN
+    base: str = "/api"
+
+    def send(self, path: str, headers: Mapping[str, str]) -> Reply:
+        return invoke(event(path, headers, domain=self.domain, base=self.base))

@@ -1,0 +1,37 @@
+"""The users table, as an operator reads it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import boto3
+
+TABLE = "spotify-login-users-dev"
+
+
+class Table:
+    """The items of the users table, by plain client calls."""
+
+    def __init__(self, **client: Any) -> None:
+        self._client = boto3.client("dynamodb", **client)
+
+    def create(self) -> None:
+        self._client.create_table(
+            TableName=TABLE,
+            KeySchema=[{"AttributeName": "account_id", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "account_id", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+
+    def items(self) -> list[dict[str, Any]]:
+        return self._client.scan(TableName=TABLE, ConsistentRead=True)["Items"]
+
+    def get(self, account_key: str) -> dict[str, Any] | None:
+        key = {"account_id": {"S": account_key}}
+        return self._client.get_item(TableName=TABLE, Key=key, ConsistentRead=True).get("Item")
+
+    def put(self, item: dict[str, Any]) -> None:
+        self._client.put_item(TableName=TABLE, Item=item)
+
+    def delete(self, account_key: str) -> None:
+        self._client.delete_item(TableName=TABLE, Key={"account_id": {"S": account_key}})

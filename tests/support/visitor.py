@@ -1,0 +1,118 @@
+"""A person with a browser: cookies, links, and a way through Spotify's consent page."""
+
+from __future__ import annotations
+
+import html
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import parse_qs, urlsplit
+
+import requests
+
+HOME = "http://127.0.0.1:5000"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer, as a browser sees it."""
+
+    status: int
+    headers: Mapping[str, str]
+    """By lower-case names, without Set-Cookie."""
+    set_cookies: list[str]
+    text: str
+
+    @property
+    def location(self) -> str:
+        return self.headers["location"]
+
+    @property
+    def words(self) -> str:
+        """The page's text, without markup."""
+        body = re.sub(r"(?s)<style>.*?</style>", "", self.text)
+        return html.unescape(re.sub(r"<[^>]+>", "", body))
+
+    @property
+    def links(self) -> list[str]:
+        return [html.unescape(url) for url in re.findall(r'<a href="([^"]+)"', self.text)]
+
+    @property
+    def user_id(self) -> str:
+        """What the home page says after `User ID: `."""
+        return self.words.partition("User ID: ")[2].partition("\n")[0]
+
+
+@dataclass
+class Visitor(ABC):
+    """Somebody with a browser of their own."""
+
+    home: str = HOME
+    cookies: dict[str, str] = field(default_factory=dict)
+
+    @abstractmethod
+    def send(self, path: str, headers: Mapping[str, str]) -> Reply:
+        """GET a path, query included."""
+
+    def get(self, url: str, headers: Mapping[str, str] | None = None) -> Reply:
+        """Open a link of the app's, absolute or a path; redirects are not followed, cookies are kept."""
+        path = url.removeprefix(self.home)
+        sent = dict(headers or {})
+        if self.cookies and "Cookie" not in sent:
+            sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        reply = self.send(path, sent)
+        for line in reply.set_cookies:
+            name, _, rest = line.partition("=")
+            if "Max-Age=0" in line:
+                self.cookies.pop(name, None)
+            else:
+                self.cookies[name] = rest.partition(";")[0]
+        return reply
+
+    def see_id(self) -> str:
+        """What the home page shows as the user's id."""
+        reply = self.get("/")
+        assert reply.status == 200, reply
+        return reply.user_id
+
+    def begin(self) -> str:
+        """Follow the login link; returns the URL at Spotify."""
+        reply = self.get("/login")
+        assert reply.status == 307, reply
+        return reply.location
+
+    def agree(self, url: str, persona: str = "premium", user_id: str = "") -> str:
+        """Agree at Spotify as somebody; returns the callback's URL."""
+        return self._decide(url, {"decision": "agree", "persona": persona, "user_id": user_id})
+
+    def cancel(self, url: str) -> str:
+        """Cancel at Spotify; returns the callback's URL."""
+        return self._decide(url, {"decision": "cancel"})
+
+    def log_in(self, persona: str = "premium", user_id: str = "") -> Reply:
+        """Walk the whole login; returns the callback's answer."""
+        return self.get(self.agree(self.begin(), persona, user_id))
+
+    def _decide(self, url: str, form: Mapping[str, str]) -> str:
+        reply = requests.post(url, data=form, allow_redirects=False, timeout=10)
+        assert reply.status_code == 303, reply.text
+        return reply.headers["Location"]
+
+
+@dataclass
+class HttpVisitor(Visitor):
+    """Over HTTP."""
+
+    def send(self, path: str, headers: Mapping[str, str]) -> Reply:
+        reply = requests.get(self.home + path, headers=dict(headers), allow_redirects=False, timeout=30)
+        received = {name.lower(): value for name, value in reply.headers.items()}
+        received.pop("set-cookie", None)
+        return Reply(reply.status_code, received, reply.raw.headers.getlist("Set-Cookie"), reply.text)
+
+
+def query_of(url: str) -> dict[str, str]:
+    """A URL's query, where every parameter stands once."""
+    query = parse_qs(urlsplit(url).query, keep_blank_values=True)
+    assert all(len(values) == 1 for values in query.values()), query
+    return {name: values[0] for name, values in query.items()}

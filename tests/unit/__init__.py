@@ -1,0 +1,1 @@
+"""In one process: the units, and the routes by events of API Gateway, with moto and the simulator."""

@@ -1,0 +1,101 @@
+"""Signed cookies."""
+
+from __future__ import annotations
+
+from string import ascii_letters, digits
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.cookies import Jar, Seal, decode, encode
+
+KEY = "0123456789abcdefghijklmnopqrstuv"
+OLDER = KEY[::-1]
+URL_SAFE = st.text(ascii_letters + digits + "-_", max_size=50)
+ANYTHING = st.text(st.characters(exclude_categories=()), max_size=200)
+
+
+@given(st.lists(URL_SAFE, min_size=1, max_size=5))
+def test_what_was_signed_opens_again(fields: list[str]) -> None:
+    assert Seal("a purpose", [KEY]).open(Seal("a purpose", [KEY]).sign(*fields)) == fields
+
+
+@given(ANYTHING)
+def test_nothing_else_opens(text: str) -> None:
+    assert Seal("a purpose", [KEY]).open(text) is None
+
+
+@given(
+    st.lists(URL_SAFE, min_size=1, max_size=3), st.integers(min_value=0), st.characters(exclude_categories=())
+)
+def test_no_signed_text_survives_a_changed_character(fields: list[str], place: int, other: str) -> None:
+    sealed = Seal("a purpose", [KEY]).sign(*fields)
+    place %= len(sealed)
+    changed = sealed[:place] + other + sealed[place + 1 :]
+    if changed != sealed:
+        assert Seal("a purpose", [KEY]).open(changed) is None
+
+
+def test_every_spelling_of_the_same_signature_but_ours_is_refused() -> None:
+    sealed = Seal("a purpose", [KEY]).sign("x")
+    twins = [sealed[:-1] + last for last in ascii_letters + digits + "-_" if last != sealed[-1]]
+    assert not any(Seal("a purpose", [KEY]).open(twin) for twin in [*twins, sealed + "=", sealed + "!"])
+
+
+def test_purposes_do_not_mix() -> None:
+    assert Seal("session", [KEY]).open(Seal("login attempt", [KEY]).sign("x")) is None
+
+
+def test_an_older_key_verifies_and_the_newest_signs() -> None:
+    rotated = Seal("a purpose", [OLDER, KEY])
+    assert rotated.open(Seal("a purpose", [OLDER]).sign("x")) == ["x"]
+    assert Seal("a purpose", [KEY]).open(rotated.sign("x")) == ["x"]
+    assert Seal("a purpose", [OLDER]).open(rotated.sign("x")) is None
+
+
+@given(st.text(max_size=500))
+def test_any_text_can_be_a_field(text: str) -> None:
+    field = encode(text)
+    assert set(field) <= set(ascii_letters + digits + "-_")
+    assert decode(field) == text
+
+
+@given(ANYTHING)
+def test_any_cookie_header_can_be_read(header: str) -> None:
+    jar = Jar(header, secure=True)
+    assert all(name in header for name in jar.names(""))
+
+
+@given(ANYTHING.filter(lambda text: ";" not in text and "ours" not in text), URL_SAFE)
+def test_no_cookie_hides_another(noise: str, value: str) -> None:
+    jar = Jar(f"{noise};ours={value};{noise}x", secure=False)
+    assert jar.get("ours") == value
+
+
+def test_a_name_that_stands_twice_counts_as_absent_and_is_still_seen() -> None:
+    jar = Jar("a=1; b=2; a=1", secure=False)
+    assert jar.get("a") is None
+    assert jar.get("b") == "2"
+    assert jar.names("a") == ["a"]
+
+
+def test_a_host_prefixed_cookie_and_a_plain_one_are_two() -> None:
+    header = "__Host-a=https; a=http"
+    assert Jar(header, secure=True).get("a") == "https"
+    assert Jar(header, secure=False).get("a") == "http"
+
+
+def test_a_cookie_is_deleted_by_what_it_was_set_by() -> None:
+    jar = Jar("", secure=True)
+    jar.set("a", "value", 60)
+    (set_line,) = jar.headers()
+    jar.clear("a")
+    (clear_line,) = jar.headers()
+    assert set_line == "__Host-a=value; Max-Age=60; Path=/; HttpOnly; SameSite=Lax; Secure"
+    assert clear_line == "__Host-a=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax; Secure"
+
+
+def test_on_loopback_http_cookies_are_plain() -> None:
+    jar = Jar("", secure=False)
+    jar.set("a", "value", 60)
+    assert jar.headers() == ["a=value; Max-Age=60; Path=/; HttpOnly; SameSite=Lax"]

@@ -1,0 +1,89 @@
+"""What the log says, and what it must not."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from chalicelib import events, services
+from tests.support.gateway import GatewayVisitor, event, invoke
+from tests.support.visitor import query_of
+
+
+def test_a_login_and_a_logout_are_a_line_each(visitor: GatewayVisitor, log: list[dict[str, Any]]) -> None:
+    visitor.log_in()
+    visitor.see_id()
+    visitor.get("/logout")
+    assert [(line["event"], line["outcome"], line["status"]) for line in log] == [
+        ("login", "begun", 307),
+        ("login", "completed", 307),
+        ("logout", "completed", 307),
+    ]
+    for line in log:
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", line["time"])
+        assert line["request_id"] == "0b1c2d3e-0000-4000-8000-000000000001"
+        assert line["duration_ms"] >= 0
+    assert log[1]["session"] == log[2]["session"]
+
+
+def test_a_refusal_has_its_reason(visitor: GatewayVisitor, log: list[dict[str, Any]]) -> None:
+    reply = visitor.log_in("unlisted")
+    assert log[-1]["outcome"] == "refused"
+    assert (log[-1]["reason"], log[-1]["detail"]) == ("not_on_user_list", "me 403")
+    assert log[-1]["request_id"] in reply.words
+
+
+def test_a_state_that_is_not_this_browsers_is_a_security_event(
+    visitor: GatewayVisitor, log: list[dict[str, Any]]
+) -> None:
+    visitor.get("/callback?state=forged%0a%7B%22event%22%3A%22x%22%7D&code=c")
+    assert log[-1]["reason"] == "bad_request"
+    visitor.get("/callback?state=forged&code=c")
+    assert (log[-1]["reason"], log[-1]["security"]) == ("login_unknown", True)
+
+
+def test_nothing_personal_and_no_secret_is_logged(
+    visitor: GatewayVisitor, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", logger="")
+    callback = visitor.agree(visitor.begin())
+    query = query_of(callback)
+    visitor.get(callback)
+    cookies = list(visitor.cookies.values())
+    visitor.get("/")
+    visitor.get("/logout")
+    ours = "\n".join(
+        record.getMessage() for record in caplog.records if record.name.startswith("spotify-login")
+    )
+    assert ours
+    for secret in (query["state"], query["code"], *cookies, "pia", "Pia", "7h3pr3m1um"):
+        assert secret not in ours
+
+
+def test_a_bug_is_a_page_and_a_line_without_its_message(
+    visitor: GatewayVisitor, log: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        raise RuntimeError("a secret")
+
+    monkeypatch.setattr(services, "config", broken)
+    reply = visitor.get("/login")
+    assert reply.status == 500
+    assert "our mistake" in reply.words
+    assert "a secret" not in reply.text + str(log)
+    assert re.fullmatch(r"RuntimeError test_events\.py:\d+", log[-1]["error"])
+    assert reply.headers["x-content-type-options"] == "nosniff"
+
+
+def test_locally_the_reference_is_our_own_and_never_a_headers(log: list[dict[str, Any]]) -> None:
+    sent = event("/callback", {"X-Amzn-RequestId": "forged", "x-request-id": "forged"})
+    del sent["requestContext"]["requestId"]
+    reply = invoke(sent)
+    assert re.search(r"Reference: [0-9a-f]{16}\n", reply.words)
+
+
+def test_a_pseudonym_is_short_and_the_same_for_the_same_login() -> None:
+    assert events.pseudonym("x") == events.pseudonym("x") != events.pseudonym("y")
+    assert len(events.pseudonym("x")) == 12

@@ -1,0 +1,190 @@
+"""The rules of the house, and documents that cannot lie."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from app import app
+from chalicelib import attempts, config, errors, oauth, sessions, users
+from tests.support.servers import PROJECT
+
+LAYERS = (
+    {"errors", "deadline", "cookies", "events"},
+    {"config", "address", "profile", "oauth", "parameters"},
+    {"attempts", "spotify", "users", "pages"},
+    {"sessions"},
+    {"services", "web"},
+)
+"""Each module imports from the layers before its own, the leaves first."""
+
+ONLY_IN = {
+    "boto3": {"services"},
+    "requests": {"spotify"},
+    "itsdangerous": {"cookies"},
+    "markupsafe": {"pages"},
+    "chalice": {"web"},
+}
+
+
+def sources(folder: str) -> dict[str, ast.Module]:
+    """The modules of a package by their names; a package within it counts as a module."""
+    found = {}
+    for path in (PROJECT / folder).rglob("*.py"):
+        name = path.parent.name if path.name == "__init__.py" and path.parent.name != folder else path.stem
+        found[name] = ast.parse(path.read_text(encoding="utf-8"))
+    return found
+
+
+def imports(tree: ast.Module) -> set[str]:
+    """Everything that a module imports, as dotted names."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def ours(tree: ast.Module) -> set[str]:
+    return {name.split(".")[1] for name in imports(tree) if name.startswith("chalicelib.")}
+
+
+def test_imports_run_one_way() -> None:
+    modules = {name: tree for name, tree in sources("chalicelib").items() if name != "__init__"}
+    assert set(modules) == set().union(*LAYERS)
+    below: set[str] = set()
+    for layer in LAYERS:
+        for name in layer:
+            assert ours(modules[name]) <= below, name
+        below |= layer
+
+
+@pytest.mark.parametrize("library", ONLY_IN)
+def test_a_library_has_one_door(library: str) -> None:
+    users_of = {
+        name
+        for name, tree in sources("chalicelib").items()
+        if any(imported.split(".")[0] == library for imported in imports(tree))
+    }
+    assert users_of == ONLY_IN[library]
+
+
+def test_app_imports_what_it_speaks_of() -> None:
+    tree = ast.parse((PROJECT / "app.py").read_text(encoding="utf-8"))
+    assert ours(tree) == {"oauth", "pages", "services", "web", "errors", "profile"}
+
+
+@pytest.mark.parametrize("folder", ["simulator", "local"])
+def test_the_tooling_and_the_app_do_not_know_each_other(folder: str) -> None:
+    for tree in sources(folder).values():
+        assert not any(name.startswith(("chalicelib", "app.")) or name == "app" for name in imports(tree))
+    for tree in [*sources("chalicelib").values(), ast.parse((PROJECT / "app.py").read_text())]:
+        assert not any(name.split(".")[0] == folder for name in imports(tree))
+
+
+def test_no_function_of_the_app_is_longer_than_a_screen() -> None:
+    for name, tree in sources("chalicelib").items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef):
+                assert (node.end_lineno or 0) - node.lineno < 45, f"{name}.{node.name}"
+
+
+def tables(path: str) -> list[list[str]]:
+    """The rows of a document's tables, as cells."""
+    lines = (PROJECT / path).read_text(encoding="utf-8").splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+
+
+def test_the_readme_lists_the_routes() -> None:
+    documented = {row[0].strip("`") for row in tables("README.md") if row[0].startswith("`GET ")}
+    routes = {f"{method} {path}" for path, methods in app.routes.items() for method in methods}
+    assert documented == routes == {"GET /", "GET /login", "GET /callback", "GET /logout"}
+
+
+def test_the_readme_lists_the_settings() -> None:
+    documented = [
+        name
+        for row in tables("README.md")
+        for name in re.findall(r"`([A-Z_]+)`", row[0])
+        if not name.startswith("AWS_")
+    ]
+    assert sorted(documented) == sorted([*config.NAMES, "PARAMETER_PATH"])
+
+
+def test_the_storage_document_lists_what_is_stored() -> None:
+    documented = {row[0].strip("`") for row in tables("docs/storage.md")}
+    assert {"account_id", "login_id", "profile", "expires_at"} <= documented
+    assert {f"__Host-{sessions.COOKIE}", f"__Host-{attempts.COOKIE}…"} <= documented
+
+
+def test_the_lifetimes_are_those_that_the_documents_tell() -> None:
+    assert users.LIFETIME == sessions.LIFETIME == 30 * 24 * 3600
+    assert sessions.IDLE == 7 * 24 * 3600
+    assert oauth.ATTEMPT_LIFETIME == 10 * 60
+    assert attempts.MOST == 5
+    text = (PROJECT / "docs/storage.md").read_text(encoding="utf-8")
+    for said in ("30 days", "7 days", "10 minutes", "five"):
+        assert said in text
+    assert "30 days" in errors.UsersUncertain.message
+    assert "ten minutes" in errors.LoginExpired.message
+
+
+def leaves(branch: type[errors.LoginError]) -> set[type[errors.LoginError]]:
+    return {branch}.union(*(leaves(leaf) for leaf in branch.__subclasses__()))
+
+
+def test_the_tree_of_errors_is_drawn_as_it_grows() -> None:
+    drawn = re.findall(r"[├└]── (\w+) *(\d{3})? *([a-z_]+)?", errors.__doc__ or "")
+    grown = leaves(errors.LoginError) - {errors.LoginError}
+    assert {name for name, _, _ in drawn} == {leaf.__name__ for leaf in grown}
+    for name, status, reason in drawn:
+        leaf = getattr(errors, name)
+        assert not status or leaf.status == int(status), name
+        assert not reason or leaf.reason == reason, name
+    reasons = [leaf.reason for leaf in grown if leaf.reason != "bug"]
+    assert len(reasons) == len(set(reasons)), "a reason names one leaf"
+
+
+def test_stages_hold_no_secret_and_differ_only_in_their_names() -> None:
+    stages = json.loads((PROJECT / ".chalice/config.json").read_text())["stages"]
+    dev, prod = (json.dumps(stages[stage]).replace(stage, "STAGE") for stage in ("dev", "prod"))
+    assert dev == prod
+    for stage in stages.values():
+        assert set(stage["environment_variables"]) == {"USERS_TABLE", "PARAMETER_PATH"}
+
+
+@pytest.mark.parametrize("stage", ["dev", "prod"])
+def test_the_policy_allows_what_the_app_does_with_its_own_table(stage: str) -> None:
+    policy = json.loads((PROJECT / f".chalice/policy-{stage}.json").read_text())
+    table, parameters, logs = policy["Statement"]
+    assert sorted(table["Action"]) == ["dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:UpdateItem"]
+    assert table["Resource"].endswith(f":table/spotify-login-users-{stage}")
+    assert parameters["Action"] == "ssm:GetParametersByPath"
+    assert all(f"/spotify-login/{stage}" in resource for resource in parameters["Resource"])
+    assert logs["Resource"].endswith(f"/aws/lambda/spotify-login-{stage}:*")
+
+
+def test_every_link_of_the_documents_leads_somewhere() -> None:
+    for document in [*PROJECT.glob("*.md"), *(PROJECT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8")):
+            if not target.startswith("http"):
+                assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_every_verb_of_the_documents_is_in_the_makefile() -> None:
+    verbs = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
+    for document in [*PROJECT.glob("*.md"), *(PROJECT / "docs").glob("*.md")]:
+        assert set(re.findall(r"`make ([a-z-]+)", document.read_text(encoding="utf-8"))) <= verbs
+
+
+def test_every_page_is_small_and_asks_nothing_of_other_hosts() -> None:
+    folder = Path(PROJECT, "chalicelib/pages")
+    assert sum(path.stat().st_size for path in folder.glob("*.html")) < 4096
+    for path in folder.glob("*.html"):
+        assert not re.search(r"<script|style=|https?://", path.read_text(encoding="utf-8")), path.name

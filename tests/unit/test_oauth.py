@@ -1,0 +1,91 @@
+"""The authorization code grant, as pure functions."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.errors import AuthorizationRefused, BadRequest, Cancelled
+from chalicelib.oauth import Attempt, authorization_url, begun_at, read_callback
+from tests.support.visitor import query_of
+
+ISSUER = "https://accounts.spotify.com"
+VSCHAR = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=200)
+VALUES = st.one_of(
+    st.none(),
+    st.lists(st.one_of(st.none(), st.text(st.characters(exclude_categories=()), max_size=20)), max_size=3),
+)
+
+
+def test_a_state_has_128_random_bits_and_a_verifier_256() -> None:
+    attempts = [Attempt.begin() for _ in range(1000)]
+    assert len({attempt.state for attempt in attempts}) == 1000
+    assert len({attempt.code_verifier for attempt in attempts}) == 1000
+    for attempt in attempts:
+        assert re.fullmatch(r"[\w-]{22}\.\d{10}", attempt.state, re.ASCII)
+        assert re.fullmatch(r"[\w-]{43}", attempt.code_verifier, re.ASCII)
+
+
+def test_the_challenge_is_the_one_of_rfc_7636_appendix_b() -> None:
+    attempt = Attempt("state", "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk")
+    assert attempt.code_challenge == "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+
+
+def test_the_authorization_request_carries_each_parameter_once() -> None:
+    attempt = Attempt.begin()
+    url = authorization_url(ISSUER, "i&d", "a b", "https://x.example/callback", attempt)
+    digest = hashlib.sha256(attempt.code_verifier.encode()).digest()
+    assert url.startswith(f"{ISSUER}/authorize?")
+    assert query_of(url) == {
+        "client_id": "i&d",
+        "response_type": "code",
+        "redirect_uri": "https://x.example/callback",
+        "scope": "a b",
+        "state": attempt.state,
+        "code_challenge": base64.urlsafe_b64encode(digest).decode().rstrip("="),
+        "code_challenge_method": "S256",
+    }
+
+
+def test_a_verifier_stays_out_of_the_repr() -> None:
+    attempt = Attempt.begin()
+    assert attempt.code_verifier not in repr(attempt)
+
+
+@given(VSCHAR, VSCHAR)
+def test_a_good_callback_is_read(state: str, code: str) -> None:
+    callback = read_callback({"state": [state], "code": [code]}, ISSUER)
+    assert (callback.state, callback.authorization_code()) == (state, code)
+
+
+@given(st.dictionaries(st.sampled_from(["state", "code", "error", "iss", "x"]), VALUES))
+def test_any_query_is_read_or_refused(query: dict[str, list[str]]) -> None:
+    try:
+        callback = read_callback(query, ISSUER)
+    except BadRequest:
+        return
+    assert callback.state.isascii()
+    assert bool(callback.code) != bool(callback.error)
+
+
+def test_no_means_cancelled_and_another_error_refused() -> None:
+    with pytest.raises(Cancelled):
+        read_callback({"state": ["s"], "error": ["access_denied"]}, ISSUER).authorization_code()
+    with pytest.raises(AuthorizationRefused):
+        read_callback({"state": ["s"], "error": ["server_error"]}, ISSUER).authorization_code()
+
+
+def test_only_spotify_may_be_the_issuer() -> None:
+    assert read_callback({"state": ["s"], "code": ["c"], "iss": [ISSUER]}, ISSUER)
+    with pytest.raises(BadRequest):
+        read_callback({"state": ["s"], "code": ["c"], "iss": ["https://evil.example"]}, ISSUER)
+
+
+@given(st.text())
+def test_a_foreign_state_was_never_begun(state: str) -> None:
+    assert begun_at(state) == 0

@@ -1,0 +1,98 @@
+"""Any profile that Spotify can send."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.errors import ProfileInvalid
+from chalicelib.profile import Profile
+
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text()),
+    lambda inner: st.one_of(st.lists(inner), st.dictionaries(st.text(), inner)),
+    max_leaves=10,
+)
+
+
+def parse(**profile: Any) -> Profile:
+    return Profile.parse(json.dumps(profile))
+
+
+def test_an_id_and_a_type_are_enough() -> None:
+    profile = parse(id="somebody", type="user")
+    assert profile.account_key == "id:somebody"
+    assert profile.display_name is profile.picture is None
+
+
+def test_account_id_is_the_key_where_spotify_sends_one() -> None:
+    assert parse(id="somebody", account_id="immutable").account_key == "immutable"
+    for absent in (None, ""):
+        assert parse(id="somebody", account_id=absent).account_key == "id:somebody"
+
+
+def test_the_whole_answer_is_kept_as_it_came() -> None:
+    text = '{"id": "x", "a": 1.10, "b": 1e400, "c": 12345678901234567890123, "d": "\\ud83d"}'
+    assert Profile.parse(text).text == text
+
+
+@pytest.mark.parametrize("user_id", ["#?/%+", "<b>\"'&", "👩‍🎤", "\u202eabc", "x" * 2045, "\x00"])
+def test_an_odd_id_is_an_id(user_id: str) -> None:
+    assert parse(id=user_id).id == user_id
+
+
+@pytest.mark.parametrize("user_id", [None, "", 7, 1.5, True, [], {}, "x" * 2049, "é" * 1025, "\ud800"])
+def test_an_id_that_is_no_text_or_cannot_be_a_key_is_refused(user_id: Any) -> None:
+    with pytest.raises(ProfileInvalid):
+        parse(id=user_id, account_id="fine")
+
+
+@pytest.mark.parametrize("account_id", [7, True, 0, [], {}, "x" * 2049, "\udfff"])
+def test_an_account_id_that_cannot_be_a_key_is_refused(account_id: Any) -> None:
+    with pytest.raises(ProfileInvalid):
+        parse(id="somebody", account_id=account_id)
+
+
+def test_a_key_with_its_prefix_has_the_same_limit() -> None:
+    with pytest.raises(ProfileInvalid):
+        parse(id="x" * 2046)
+
+
+@pytest.mark.parametrize("text", ["", "null", "[]", '"id"', "7", "{", "{}", "[" * 100_000, "9" * 5000])
+def test_what_is_no_profile_is_refused(text: str) -> None:
+    with pytest.raises(ProfileInvalid):
+        Profile.parse(text)
+
+
+@given(st.dictionaries(st.sampled_from(["display_name", "images", "followers", "email"]), JSON))
+def test_whatever_else_it_holds_it_can_be_shown(fields: dict[str, Any]) -> None:
+    profile = parse(**fields, id="somebody")
+    assert profile.display_name is None or profile.display_name.encode()
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://i.scdn.co/image/ab", True),
+        ("https://platform-lookaside.fbsbx.com/x?y=1", True),
+        ("http://i.scdn.co/image/ab", False),
+        ("https://evil.example/x", False),
+        ("https://i.scdn.co@evil.example/x", False),
+        ("https://i.scdn.co:8443/x", False),
+        ("javascript:alert(1)", False),
+        ("https://[", False),
+        ("https://i.scdn.co/a b\n", False),
+        (None, False),
+    ],
+)
+def test_only_pictures_at_spotifys_hosts_are_shown(url: Any, shown: bool) -> None:
+    assert (parse(id="x", images=[{"url": url}]).picture == url) is shown or url is None
+
+
+def test_the_first_usable_picture_is_shown() -> None:
+    images = ["odd", {}, {"url": 7}, {"url": "https://i.scdn.co/1"}, {"url": "https://i.scdn.co/2"}]
+    assert parse(id="x", images=images).picture == "https://i.scdn.co/1"

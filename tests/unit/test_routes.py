@@ -1,0 +1,533 @@
+"""The four routes, through API Gateway."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from typing import Any
+
+import pytest
+
+from chalicelib.cookies import Seal, encode
+from tests.conftest import SECRET_KEY
+from tests.support.gateway import DOMAIN, STAGE_URL, GatewayVisitor, event, invoke
+from tests.support.table import Table
+from tests.support.visitor import query_of
+
+SESSION = "__Host-spotify-session"
+DAY = 24 * 60 * 60
+
+
+def session_cookie(
+    account_key: str, login_id: str, login_age: int, cookie_age: int, key: str = SECRET_KEY
+) -> str:
+    """A session cookie as the app made it some seconds ago."""
+    now = int(time.time())
+    return Seal("session", [key]).sign(
+        encode(account_key), login_id, str(now - login_age), str(now - cookie_age)
+    )
+
+
+def login_of(table: Table) -> tuple[str, str]:
+    """Account key and login id of the only user."""
+    (item,) = table.items()
+    return item["account_id"]["S"], item["login_id"]["S"]
+
+
+class TestHome:
+    def test_shows_none_with_nothing_configured(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("SPOTIFY_CLIENT_ID", "SPOTIFY_CLIENT_SECRET", "SECRET_KEY", "USERS_TABLE"):
+            monkeypatch.delenv(name, raising=False)
+        reply = invoke(event("/"))
+        assert reply.status == 200
+        assert "User ID: None" in reply.text
+        assert reply.links == [f"{STAGE_URL}/login", f"{STAGE_URL}/logout"]
+
+    def test_shows_the_user_after_a_login(self, visitor: GatewayVisitor) -> None:
+        visitor.log_in("premium")
+        reply = visitor.get("/")
+        assert "User ID: pia.premium" in reply.text
+        assert "Pia Premium" in reply.words
+        assert 'src="https://i.scdn.co/image/ab6775700000ee85pia"' in reply.text
+
+    def test_escapes_whatever_spotify_calls_a_person(self, visitor: GatewayVisitor) -> None:
+        visitor.log_in("odd")
+        reply = visitor.get("/")
+        assert reply.user_id == "<b>\"'&#?/%+ 🎧"
+        assert "<b>" not in reply.text
+        assert "<script" not in reply.text
+        assert "<img" not in reply.text
+
+    def test_reissues_a_cookie_more_than_a_day_old_and_keeps_its_login_time(
+        self, visitor: GatewayVisitor, table: Table
+    ) -> None:
+        visitor.log_in()
+        key, login_id = login_of(table)
+        visitor.cookies[SESSION] = session_cookie(key, login_id, 29 * DAY, 2 * DAY)
+        (line,) = visitor.get("/").set_cookies
+        assert line.startswith(f"{SESSION}=")
+        max_age = int(line.partition("Max-Age=")[2].partition(";")[0])
+        assert DAY - 5 <= max_age <= DAY, "what is left of the 30 days"
+
+    def test_does_not_reissue_a_younger_one(self, visitor: GatewayVisitor) -> None:
+        visitor.log_in()
+        assert visitor.get("/").set_cookies == []
+
+    @pytest.mark.parametrize(
+        ("login_age", "cookie_age", "alive"),
+        [
+            (0, 0, True),
+            (29 * DAY, 6 * DAY, True),
+            (7 * DAY, 7 * DAY, False),
+            (30 * DAY, 0, False),
+            (0, -600, False),
+        ],
+        ids=["fresh", "in use", "idle for 7 days", "30 days after the login", "from the future"],
+    )
+    def test_shows_the_user_as_long_as_the_session_lives(
+        self, visitor: GatewayVisitor, table: Table, login_age: int, cookie_age: int, alive: bool
+    ) -> None:
+        visitor.log_in()
+        key, login_id = login_of(table)
+        visitor.cookies[SESSION] = session_cookie(key, login_id, login_age, cookie_age)
+        assert (visitor.see_id() == "pia.premium") is alive
+
+    def test_shows_none_once_the_item_has_expired_though_it_is_still_there(
+        self, visitor: GatewayVisitor, table: Table
+    ) -> None:
+        visitor.log_in()
+        (item,) = table.items()
+        table.put({**item, "expires_at": {"N": str(int(time.time()) - 1)}})
+        assert visitor.see_id() == "None"
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"login_id": {"S": "another"}},
+            {"login_id": {"N": "7"}},
+            {"profile": {"M": {}}},
+            {"profile": {"S": "{}"}},
+            {"profile": {"S": "not JSON"}},
+            {"expires_at": {"S": "soon"}},
+            {"expires_at": {"N": "1e400"}},
+        ],
+    )
+    def test_reads_an_item_of_another_version_as_nobody(
+        self, visitor: GatewayVisitor, table: Table, change: dict[str, Any]
+    ) -> None:
+        visitor.log_in()
+        (item,) = table.items()
+        if change == {"expires_at": {"N": "1e400"}}:
+            change = {"expires_at": {"N": "1.5"}}
+        table.put({**item, **change})
+        reply = visitor.get("/")
+        assert reply.user_id == "None"
+        assert reply.set_cookies == [], "nothing is cleared"
+
+    def test_asks_the_table_only_about_cookies_of_its_own(
+        self, settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+        monkeypatch.setenv("USERS_TABLE", "nowhere")
+        forged = session_cookie("x", "y", 0, 0, key="another key, also 32 bytes or longer")
+        reply = invoke(event("/", {"Cookie": f"{SESSION}={forged}"}))
+        assert reply.user_id == "None"
+        own = session_cookie("x", "y", 0, 0)
+        assert invoke(event("/", {"Cookie": f"{SESSION}={own}"})).status == 503
+
+    def test_reads_several_cookie_headers_as_one(self, visitor: GatewayVisitor) -> None:
+        visitor.log_in()
+        sent = event("/", {"Cookie": "other=1"})
+        sent["multiValueHeaders"] = {
+            "cookie": ["a=1", f"{SESSION}={visitor.cookies[SESSION]}", "bad cookie here"]
+        }
+        assert invoke(sent).user_id == "pia.premium"
+
+    @pytest.mark.parametrize(
+        "around",
+        [
+            'prefs={{"a": 1}}; {ours}',
+            "bad cookie here; {ours}; =x",
+            'q="unclosed; {ours}; r=2',
+            "{ours};;;\t; \u2000",
+            "__host-spotify-session=x; {ours}",
+        ],
+    )
+    def test_finds_its_cookie_among_anybodys(self, visitor: GatewayVisitor, around: str) -> None:
+        visitor.log_in()
+        cookie = around.format(ours=f"{SESSION}={visitor.cookies[SESSION]}")
+        assert visitor.get("/", {"Cookie": cookie}).user_id == "pia.premium"
+
+    @pytest.mark.parametrize(
+        "spoiled",
+        [
+            "{name}={value}; {name}={value}",
+            "\u2000{name}={value}",
+            "\x0b{name}={value}",
+            "spotify-session={value}",
+            "__HOST-spotify-session={value}",
+            '{name}="{value}"',
+        ],
+    )
+    def test_takes_no_other_cookie_for_its_own(self, visitor: GatewayVisitor, spoiled: str) -> None:
+        visitor.log_in()
+        cookie = spoiled.format(name=SESSION, value=visitor.cookies[SESSION])
+        assert visitor.get("/", {"Cookie": cookie}).user_id == "None"
+
+
+class TestLogin:
+    def test_asks_spotify_for_every_scope_with_state_and_challenge(self, visitor: GatewayVisitor) -> None:
+        url = visitor.begin()
+        query = query_of(url)
+        assert set(query) == {
+            "client_id",
+            "response_type",
+            "redirect_uri",
+            "scope",
+            "state",
+            "code_challenge",
+            "code_challenge_method",
+        }
+        assert query["response_type"] == "code"
+        assert query["redirect_uri"] == f"{STAGE_URL}/callback"
+        assert query["code_challenge_method"] == "S256"
+        assert len(query["code_challenge"]) == 43
+        assert len(query["scope"].split()) == 17
+
+    def test_asks_for_fewer_scopes_where_that_is_set(
+        self, visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SPOTIFY_SCOPE", "user-read-email")
+        assert query_of(visitor.begin())["scope"] == "user-read-email"
+
+    def test_takes_nothing_from_its_query(self, visitor: GatewayVisitor) -> None:
+        reply = visitor.get("/login?redirect_uri=https://evil.example&client_id=x&scope=y&state=z")
+        query = query_of(reply.location)
+        assert query["redirect_uri"] == f"{STAGE_URL}/callback"
+        assert query["state"] != "z"
+
+    def test_begins_every_attempt_afresh(self, visitor: GatewayVisitor) -> None:
+        queries = [query_of(visitor.begin()) for _ in range(20)]
+        assert len({query["state"] for query in queries}) == 20
+        assert len({query["code_challenge"] for query in queries}) == 20
+
+    def test_keeps_five_attempts_and_all_cookies_under_a_kilobyte(self, visitor: GatewayVisitor) -> None:
+        visitor.log_in()
+        urls = [visitor.begin() for _ in range(50)]
+        attempts = [name for name in visitor.cookies if name.startswith("__Host-spotify-login-")]
+        assert len(attempts) == 5
+        assert len("; ".join(f"{name}={value}" for name, value in visitor.cookies.items())) < 1024
+        assert visitor.get(visitor.agree(urls[-5])).status == 307, "the fifth youngest still works"
+        assert visitor.get(visitor.agree(urls[-6])).status == 400, "the sixth is gone"
+
+    def test_sets_cookies_that_only_this_host_gets_and_no_script_sees(self, visitor: GatewayVisitor) -> None:
+        (line,) = visitor.get("/login").set_cookies
+        assert line.startswith("__Host-spotify-login-")
+        assert line.partition("; ")[2] == "Max-Age=600; Path=/; HttpOnly; SameSite=Lax; Secure"
+
+    def test_from_another_site_asks_somebody_who_is_logged_in(self, visitor: GatewayVisitor) -> None:
+        foreign = {"Sec-Fetch-Site": "cross-site"}
+        assert visitor.get("/login", foreign).status == 307, "nobody has nothing to lose"
+        visitor.log_in()
+        reply = visitor.get("/login", foreign)
+        assert (reply.status, reply.set_cookies) == (200, [])
+        assert f"{STAGE_URL}/login" in reply.links
+
+    def test_at_another_host_goes_to_the_apps_own_address_once(
+        self, visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SPOTIFY_REDIRECT_URI", "https://login.example.com/callback")
+        reply = visitor.get("/login")
+        assert (reply.status, reply.location) == (307, "https://login.example.com/login?moved=1")
+        assert reply.set_cookies == []
+        again = visitor.get("/login?moved=1")
+        assert query_of(again.location)["redirect_uri"] == "https://login.example.com/callback"
+
+
+class TestCallback:
+    def test_remembers_the_user_and_goes_home(self, visitor: GatewayVisitor, table: Table) -> None:
+        reply = visitor.log_in("premium")
+        assert (reply.status, reply.location) == (307, f"{STAGE_URL}/")
+        (item,) = table.items()
+        assert set(item) == {"account_id", "login_id", "profile", "expires_at"}
+        assert item["account_id"] == {"S": "7h3pr3m1uml1573n3r0000"}
+        assert json.loads(item["profile"]["S"])["email"] == "pia@example.com"
+        assert abs(int(item["expires_at"]["N"]) - time.time() - 30 * DAY) < 10
+
+    def test_opens_a_session_of_seven_days(self, visitor: GatewayVisitor) -> None:
+        line = visitor.log_in().set_cookies[-1]
+        assert line.startswith(f"{SESSION}=")
+        assert line.partition("; ")[2] == f"Max-Age={7 * DAY}; Path=/; HttpOnly; SameSite=Lax; Secure"
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            "",
+            "?state=s",
+            "?code=c",
+            "?state=&code=c",
+            "?state=s&code=c&state=s",
+            "?state=s&code=c&code=c",
+            "?state=s&code=c&error=access_denied",
+            "?state=s&code=%0d%0aSet-Cookie:x",
+            "?state=%C3%A9&code=c",
+            f"?state=s&code={'c' * 8192}",
+            "?state=s&code=c&iss=https://evil.example",
+        ],
+    )
+    def test_refuses_what_spotify_never_sends(
+        self, visitor: GatewayVisitor, table: Table, query: str
+    ) -> None:
+        reply = visitor.get(f"/callback{query}")
+        assert (reply.status, reply.set_cookies) == (400, [])
+        assert table.items() == []
+
+    def test_of_another_browser_is_refused_and_spends_nothing(
+        self, visitor: GatewayVisitor, table: Table
+    ) -> None:
+        callback = visitor.agree(visitor.begin())
+        other = GatewayVisitor()
+        other.begin()
+        reply = other.get(callback)
+        assert reply.status == 400
+        assert "another browser" in reply.words
+        assert reply.set_cookies == []
+        assert table.items() == []
+        assert visitor.get(callback).status == 307, "its own browser can still finish it"
+
+    def test_after_ten_minutes_says_that_the_login_has_expired(self, visitor: GatewayVisitor) -> None:
+        seal = Seal("login attempt", [SECRET_KEY])
+        state = f"{'s' * 22}.{int(time.time()) - 601}"
+        visitor.begin()
+        name = f"__Host-spotify-login-{hashlib.sha256(state.encode()).hexdigest()[:8]}"
+        for cookies in ({}, {name: seal.sign(state, "v" * 43)}):
+            visitor.cookies = dict(cookies)
+            reply = visitor.get(f"/callback?state={state}&code=c")
+            assert reply.status == 400
+            assert "expired" in reply.words
+
+    def test_cancelled_stores_nothing_and_ends_the_attempt(
+        self, visitor: GatewayVisitor, table: Table
+    ) -> None:
+        callback = visitor.cancel(visitor.begin())
+        reply = visitor.get(callback)
+        assert reply.status == 400
+        assert "You cancelled the login" in reply.words
+        assert f"{STAGE_URL}/login" in reply.links
+        assert table.items() == []
+        assert "works only once" in visitor.get(callback).words
+
+    def test_cancelled_leaves_a_session_alone(self, visitor: GatewayVisitor) -> None:
+        visitor.log_in()
+        visitor.get(visitor.cancel(visitor.begin()))
+        assert visitor.see_id() == "pia.premium"
+
+    def test_with_another_error_of_spotifys_shows_nothing_of_it(self, visitor: GatewayVisitor) -> None:
+        state = query_of(visitor.begin())["state"]
+        reply = visitor.get(f"/callback?state={state}&error=%3Cb%3Eserver_error&error_description=%3Cb%3E")
+        assert reply.status == 400
+        assert "<b>" not in reply.text
+
+    def test_reloaded_goes_home_quietly_while_logged_in(self, visitor: GatewayVisitor, table: Table) -> None:
+        callback = visitor.agree(visitor.begin())
+        visitor.get(callback)
+        before = table.items()
+        reply = visitor.get(callback)
+        assert (reply.status, reply.location) == (307, f"{STAGE_URL}/")
+        assert table.items() == before
+
+    def test_reloaded_after_a_logout_is_refused(self, visitor: GatewayVisitor, table: Table) -> None:
+        callback = visitor.agree(visitor.begin())
+        visitor.get(callback)
+        visitor.get("/logout")
+        reply = visitor.get(callback)
+        assert reply.status == 400
+        assert "works only once" in reply.words
+        assert table.items() == []
+
+    def test_twice_at_the_same_instant_says_that_the_code_was_used(self, visitor: GatewayVisitor) -> None:
+        callback = visitor.agree(visitor.begin())
+        twin = GatewayVisitor(cookies=dict(visitor.cookies))
+        assert visitor.get(callback).status == 307
+        reply = twin.get(callback)
+        assert reply.status == 400
+        assert f"{STAGE_URL}/" in reply.links
+
+    @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+    def test_finishes_two_tabs_in_either_order(self, visitor: GatewayVisitor, order: tuple[int, int]) -> None:
+        callbacks = [visitor.agree(visitor.begin()) for _ in range(2)]
+        assert [visitor.get(callbacks[tab]).status for tab in order] == [307, 307]
+        assert visitor.see_id() == "pia.premium"
+
+    def test_of_the_same_user_ends_every_copy_of_the_old_cookie(self, visitor: GatewayVisitor) -> None:
+        visitor.log_in()
+        thief = GatewayVisitor(cookies=dict(visitor.cookies))
+        visitor.log_in()
+        assert visitor.see_id() == "pia.premium"
+        assert thief.see_id() == "None"
+
+    def test_of_another_user_forgets_the_one_before(self, visitor: GatewayVisitor, table: Table) -> None:
+        visitor.log_in("premium")
+        thief = GatewayVisitor(cookies=dict(visitor.cookies))
+        visitor.log_in("development")
+        assert visitor.see_id() == "31deva"
+        assert thief.see_id() == "None"
+        assert [item["account_id"]["S"] for item in table.items()] == ["d3v3l0pm3n7m0d3u53r000"]
+
+    def test_refused_keeps_the_user_before(self, visitor: GatewayVisitor) -> None:
+        visitor.log_in("premium")
+        assert visitor.log_in("unlisted").status == 403
+        assert visitor.see_id() == "pia.premium"
+
+    def test_adopts_no_planted_session(self, visitor: GatewayVisitor, table: Table) -> None:
+        attacker = GatewayVisitor()
+        attacker.log_in("development")
+        planted = attacker.cookies[SESSION]
+        visitor.cookies[SESSION] = planted
+        visitor.log_in("premium")
+        assert visitor.cookies[SESSION] != planted
+        assert attacker.see_id() == "None"
+
+    def test_shares_the_login_id_between_browsers_of_one_user(
+        self, visitor: GatewayVisitor, table: Table
+    ) -> None:
+        visitor.log_in()
+        elsewhere = GatewayVisitor()
+        elsewhere.log_in()
+        assert visitor.see_id() == elsewhere.see_id() == "pia.premium"
+        assert len(table.items()) == 1
+
+
+class TestLogout:
+    def test_forgets_the_user_everywhere(self, visitor: GatewayVisitor, table: Table) -> None:
+        visitor.log_in()
+        copy, elsewhere = GatewayVisitor(cookies=dict(visitor.cookies)), GatewayVisitor()
+        elsewhere.log_in()
+        reply = visitor.get("/logout")
+        assert (reply.status, reply.location) == (307, f"{STAGE_URL}/")
+        assert table.items() == []
+        assert [someone.see_id() for someone in (visitor, copy, elsewhere)] == ["None"] * 3
+
+    def test_leaves_dead_cookies_dead_after_the_next_login(self, visitor: GatewayVisitor) -> None:
+        visitor.log_in()
+        copy = GatewayVisitor(cookies=dict(visitor.cookies))
+        visitor.get("/logout")
+        visitor.log_in()
+        assert copy.see_id() == "None"
+        copy.get("/logout")
+        assert visitor.see_id() == "pia.premium", "a dead cookie logs nobody out"
+
+    def test_clears_the_cookie_with_the_attributes_that_it_was_set_with(
+        self, visitor: GatewayVisitor
+    ) -> None:
+        visitor.log_in()
+        (line,) = visitor.get("/logout").set_cookies
+        assert line == f"{SESSION}=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax; Secure"
+
+    def test_of_nobody_goes_home_with_nothing_configured(self) -> None:
+        reply = invoke(event("/logout"))
+        assert (reply.status, reply.location, reply.set_cookies) == (307, f"{STAGE_URL}/", [])
+
+    def test_clears_a_cookie_that_stands_twice(self, visitor: GatewayVisitor, table: Table) -> None:
+        visitor.log_in()
+        pair = f"{SESSION}={visitor.cookies[SESSION]}"
+        reply = visitor.get("/logout", {"Cookie": f"{pair}; {pair}"})
+        assert reply.set_cookies[0].startswith(f"{SESSION}=;")
+        assert len(table.items()) == 1, "nobody was named, so nobody is forgotten"
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {"Sec-Fetch-Site": "cross-site"},
+            {"Sec-Fetch-Site": "same-site"},
+            {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "image"},
+            {"Origin": "https://evil.example"},
+            {"Origin": "null"},
+            {"Referer": "https://evil.example/page"},
+            {"Referer": f"https://{DOMAIN}.evil.example/"},
+        ],
+    )
+    def test_from_another_site_asks_first(
+        self, visitor: GatewayVisitor, table: Table, headers: dict[str, str]
+    ) -> None:
+        visitor.log_in()
+        reply = visitor.get("/logout", headers)
+        assert reply.status == 200
+        assert f"{STAGE_URL}/logout" in reply.links
+        assert len(table.items()) == 1
+        assert visitor.see_id() == "pia.premium"
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {"Sec-Fetch-Site": "same-origin"},
+            {"Sec-Fetch-Site": "none"},
+            {"Origin": f"https://{DOMAIN}"},
+            {"Referer": f"{STAGE_URL}/"},
+        ],
+    )
+    def test_from_a_link_of_ours_or_typed_needs_no_question(
+        self, visitor: GatewayVisitor, table: Table, headers: dict[str, str]
+    ) -> None:
+        visitor.log_in()
+        visitor.get("/logout", headers)
+        assert table.items() == []
+
+
+@pytest.mark.parametrize("path", ["/", "/login", "/callback?state=s&code=c", "/logout"])
+@pytest.mark.parametrize(
+    "headers",
+    [{"Sec-Purpose": "prefetch"}, {"Sec-Purpose": "prefetch;prerender"}, {"Purpose": "prefetch"}],
+)
+def test_a_prefetch_changes_nothing(
+    visitor: GatewayVisitor, table: Table, path: str, headers: dict[str, str]
+) -> None:
+    visitor.log_in()
+    reply = visitor.get(path, headers)
+    assert (reply.status, reply.set_cookies) == (503, [])
+    assert reply.headers["cache-control"] == "no-store"
+    assert len(table.items()) == 1
+
+
+@pytest.mark.parametrize("path", ["/", "/login", "/callback", "/logout", "/callback?state=s&code=c"])
+def test_every_answer_has_the_headers_of_a_careful_site(visitor: GatewayVisitor, path: str) -> None:
+    headers = visitor.get(path).headers
+    assert headers["content-type"] == "text/html; charset=utf-8"
+    assert headers["cache-control"] == "no-store"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["cross-origin-opener-policy"] == "same-origin"
+    assert headers["cross-origin-resource-policy"] == "same-origin"
+    assert headers["strict-transport-security"] == "max-age=31536000"
+    policy = dict(part.split(" ", 1) for part in headers["content-security-policy"].split("; "))
+    for name in ("default-src", "object-src", "base-uri", "frame-ancestors", "form-action"):
+        assert policy[name] == "'none'"
+    assert not any(name.startswith("access-control-") for name in headers)
+
+
+def test_what_chalice_answers_itself_has_them_too() -> None:
+    sent = event("/")
+    sent["requestContext"]["httpMethod"] = "POST"
+    reply = invoke(sent)
+    assert reply.status == 405
+    assert reply.headers["x-content-type-options"] == "nosniff"
+    assert "strict-transport-security" in reply.headers
+
+
+def test_a_custom_domain_has_no_stage_in_its_links(table: Table) -> None:
+    visitor = GatewayVisitor(home="https://login.example.com", domain="login.example.com", base="")
+    assert visitor.log_in().location == "https://login.example.com/"
+    assert visitor.get("/").links == ["https://login.example.com/login", "https://login.example.com/logout"]
+
+
+def test_no_header_of_the_request_moves_a_link(visitor: GatewayVisitor) -> None:
+    forged = {
+        "Host": "evil.example",
+        "X-Forwarded-Host": "evil.example",
+        "X-Forwarded-Proto": "http",
+        "X-Forwarded-Port": "1",
+        "Forwarded": "host=evil.example;proto=http",
+    }
+    assert "evil" not in visitor.get("/", forged).text
+    assert query_of(visitor.get("/login", forged).location)["redirect_uri"] == f"{STAGE_URL}/callback"

@@ -1,0 +1,194 @@
+"""The two calls, against a server that answers as it is told."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import time
+from urllib.parse import parse_qs
+
+import pytest
+
+from chalicelib import errors
+from chalicelib.deadline import Deadline
+from chalicelib.spotify import Spotify
+from tests.support.script import Script
+from tests.support.servers import free_port
+
+JSON = {"Content-Type": "application/json"}
+TOKEN = (200, JSON, b'{"access_token": "BQ-token", "token_type": "Bearer", "expires_in": 3600}')
+ME = (200, JSON, '{"id": "somebody", "display_name": "Zoë"}'.encode())
+
+
+def client(url: str) -> Spotify:
+    return Spotify("the-id", "the-secret", url, url)
+
+
+def exchange(script: Script) -> str:
+    return client(script.serve()).exchange(
+        "the-code", "the-verifier", "https://x.example/callback", Deadline()
+    )
+
+
+def current_user(script: Script) -> str:
+    return client(script.serve()).current_user("BQ-token", Deadline())
+
+
+def test_a_code_is_exchanged_with_basic_authentication_and_its_verifier() -> None:
+    script = Script([TOKEN])
+    assert exchange(script) == "BQ-token"
+    (asked,) = script.asked
+    assert (asked.method, asked.path) == ("POST", "/api/token")
+    assert asked.headers["Authorization"] == f"Basic {base64.b64encode(b'the-id:the-secret').decode()}"
+    assert asked.headers["Content-Type"] == "application/x-www-form-urlencoded"
+    assert parse_qs(asked.body) == {
+        "grant_type": ["authorization_code"],
+        "code": ["the-code"],
+        "redirect_uri": ["https://x.example/callback"],
+        "code_verifier": ["the-verifier"],
+    }
+
+
+def test_the_current_user_is_asked_for_with_the_token() -> None:
+    script = Script([ME])
+    assert json.loads(current_user(script))["display_name"] == "Zoë"
+    (asked,) = script.asked
+    assert (asked.method, asked.path) == ("GET", "/v1/me")
+    assert asked.headers["Authorization"] == "Bearer BQ-token"
+    assert asked.headers["Accept-Encoding"] == "identity"
+
+
+def test_no_cookie_of_one_login_is_sent_with_the_next() -> None:
+    script = Script([(200, {**JSON, "Set-Cookie": "sp_t=of-one-visitor; Path=/"}, TOKEN[2])])
+    spotify = client(script.serve())
+    for _ in range(2):
+        spotify.exchange("c", "v", "u", Deadline())
+    assert all("Cookie" not in asked.headers for asked in script.asked)
+
+
+def test_neither_proxies_nor_netrc_of_the_environment_are_used(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: pytest.TempPathFactory
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    netrc = f"{tmp_path}/netrc"
+    with open(netrc, "w", encoding="ascii") as file:  # noqa: PTH123
+        file.write("machine 127.0.0.1 login other password other\n")
+    monkeypatch.setenv("NETRC", netrc)
+    script = Script([ME])
+    current_user(script)
+    assert script.asked[0].headers["Authorization"] == "Bearer BQ-token"
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_is_not_followed(status: int) -> None:
+    elsewhere = Script([TOKEN])
+    script = Script([(status, {"Location": f"{elsewhere.serve()}/api/token"}, b"")])
+    with pytest.raises(errors.SpotifyNonsense):
+        exchange(script)
+    assert elsewhere.asked == []
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "failure"),
+    [
+        (400, {"error": "invalid_grant", "error_description": "Authorization code expired"}, errors.CodeRefused),
+        (400, {"error": "invalid_client", "error_description": "Invalid client"}, errors.ClientRefused),
+        (401, {"error": "invalid_client"}, errors.ClientRefused),
+        (400, {"error": "invalid_request"}, errors.SpotifyNonsense),
+        (400, {"error": {"status": 400, "message": "odd"}}, errors.SpotifyNonsense),
+        (400, "<html>", errors.SpotifyNonsense),
+        (200, "<html>", errors.SpotifyNonsense),
+        (200, [], errors.SpotifyNonsense),
+        (200, {}, errors.SpotifyNonsense),
+        (200, {"access_token": 7}, errors.SpotifyNonsense),
+        (200, {"access_token": ""}, errors.SpotifyNonsense),
+        (200, {"access_token": "a\r\nb: c"}, errors.SpotifyNonsense),
+        (200, "[" * 100_000, errors.SpotifyNonsense),
+        (200, "9" * 5000, errors.SpotifyNonsense),
+        (500, "", errors.SpotifyUnavailable),
+        (503, {"error": "server_error"}, errors.SpotifyUnavailable),
+        (429, "", errors.SpotifyRateLimited),
+    ],
+)  # fmt: skip
+def test_a_token_request_that_fails_fails_by_name_and_is_not_repeated(
+    status: int, body: object, failure: type[Exception]
+) -> None:
+    content = body if isinstance(body, str) else json.dumps(body)
+    script = Script([(status, JSON, content.encode())])
+    with pytest.raises(failure):
+        exchange(script)
+    assert len(script.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "failure"),
+    [
+        (403, "The user is not registered for this application. Please check your settings on …", errors.NotOnUserList),
+        (403, "Check settings on developer.spotify.com/dashboard, the user may not be registered.", errors.NotOnUserList),
+        (403, '{"error": {"status": 403, "message": "User not registered in the Developer Dashboard"}}', errors.NotOnUserList),
+        (403, "Active premium subscription required for the owner of the app.", errors.PremiumRequired),
+        (403, "", errors.SpotifyForbids),
+        (401, '{"error": {"status": 401, "message": "The access token expired"}}', errors.SpotifyNonsense),
+        (404, "", errors.SpotifyNonsense),
+        (200, b"\xff", errors.SpotifyNonsense),
+    ],
+)  # fmt: skip
+def test_a_current_user_who_is_not_told_fails_by_name(
+    status: int, text: str | bytes, failure: type[Exception]
+) -> None:
+    script = Script([(status, {}, text if isinstance(text, bytes) else text.encode())])
+    with pytest.raises(failure):
+        current_user(script)
+    assert len(script.asked) == 1
+
+
+@pytest.mark.parametrize("trouble", [(500, {}, b""), (502, {}, b"<html>"), (429, {"Retry-After": "1"}, b"")])
+def test_a_short_trouble_with_the_profile_is_healed(trouble: tuple[int, dict[str, str], bytes]) -> None:
+    script = Script([trouble, ME])
+    assert "somebody" in current_user(script)
+    assert len(script.asked) == 2
+
+
+def test_a_longer_one_is_not_asked_about_more_than_three_times() -> None:
+    script = Script([(500, {}, b"")])
+    with pytest.raises(errors.SpotifyUnavailable):
+        current_user(script)
+    assert len(script.asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "told"),
+    [("3600", 3600), ("3", 3), ("999999999", 86_400), (None, 30), ("-1", 30), ("soon", 30), ("٣", 30)],
+)
+def test_a_long_retry_after_is_an_answer_at_once(retry_after: str | None, told: int) -> None:
+    headers = {} if retry_after is None else {"Retry-After": retry_after.encode().decode("latin-1")}
+    script = Script([(429, headers, b'{"error": {"reason": "QUOTA_EXCEEDED"}}')])
+    started = time.monotonic()
+    with pytest.raises(errors.SpotifyRateLimited) as failure:
+        current_user(script)
+    assert failure.value.retry_after == told
+    assert time.monotonic() - started < 2
+    assert len(script.asked) == 1
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip bomb"])
+def test_an_answer_over_256_kilobytes_is_refused(packed: bool) -> None:
+    large = b"x" * 10_000_000
+    headers, content = ({"Content-Encoding": "gzip"}, gzip.compress(large)) if packed else ({}, large)
+    with pytest.raises(errors.SpotifyNonsense):
+        current_user(Script([(200, headers, content)]))
+
+
+def test_a_spotify_that_is_not_there_is_unreachable() -> None:
+    spotify = client(f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(errors.SpotifyUnreachable):
+        spotify.exchange("c", "v", "u", Deadline())
+
+
+def test_nothing_is_sent_after_the_deadline() -> None:
+    script = Script([TOKEN])
+    with pytest.raises(errors.SpotifyTimeout):
+        client(script.serve()).exchange("c", "v", "u", Deadline(time.monotonic()))
+    assert script.asked == []
