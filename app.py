@@ -5,6 +5,7 @@ from chalice import Chalice
 from chalicelib import oauth, pages, services, web
 from chalicelib.errors import LoginSpent
 from chalicelib.profile import Profile
+from chalicelib.request import MOVED, Request
 
 app = Chalice(app_name="spotify-login")
 view = web.views(app, services.redirect_uri, services.on_lambda)
@@ -12,7 +13,7 @@ view = web.views(app, services.redirect_uri, services.on_lambda)
 
 @app.route("/")
 @view("home")
-def home(request: web.Request) -> web.Answer:
+def home(request: Request) -> web.Answer:
     """Show `User ID: None`, or the id, name and picture of the logged-in Spotify user."""
     user = services.sessions(request.jar, request.deadline).current_user()
     return web.page(pages.home(user, request.address))
@@ -20,14 +21,14 @@ def home(request: web.Request) -> web.Answer:
 
 @app.route("/login")
 @view("login")
-def login(request: web.Request) -> web.Answer:
+def login(request: Request) -> web.Answer:
     """Send the browser to Spotify's authorization page, with a fresh state and PKCE challenge.
 
     First to the app's own address, if it came by another; and not without asking, if another site sent
     someone who is logged in.
     """
     if request.elsewhere:
-        return web.redirect(request.address.url(f"/login?{web.MOVED}=1"))
+        return web.redirect(request.address.url(f"/login?{MOVED}=1"))
     if request.foreign and services.sessions(request.jar, request.deadline).claimed():
         return web.page(pages.ask_to_log_in(request.address))
     config = services.config()
@@ -40,7 +41,7 @@ def login(request: web.Request) -> web.Answer:
 
 @app.route("/callback")
 @view("login")
-def callback(request: web.Request) -> web.Answer:
+def callback(request: Request) -> web.Answer:
     """Check the state, exchange the code, fetch the current user, remember them, open the session."""
     answer = oauth.read_callback(request.query, services.config().accounts_url)
     attempt = services.attempts(request.jar).spend(answer.state)
@@ -60,7 +61,7 @@ def callback(request: web.Request) -> web.Answer:
 
 @app.route("/logout")
 @view("logout")
-def logout(request: web.Request) -> web.Answer:
+def logout(request: Request) -> web.Answer:
     """Erase the stored user info, drop the cookie, go home. Asks first, if another site sent the browser."""
     if request.foreign:
         return web.page(pages.ask_to_log_out(request.address))

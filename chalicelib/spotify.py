@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
-from http.cookiejar import DefaultCookiePolicy
-from typing import Any, NamedTuple
-
-import requests
-from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
 
 from chalicelib.deadline import Deadline
 from chalicelib.errors import (
@@ -20,14 +14,10 @@ from chalicelib.errors import (
     SpotifyForbids,
     SpotifyNonsense,
     SpotifyRateLimited,
-    SpotifyTimeout,
     SpotifyUnavailable,
     SpotifyUnreachable,
 )
-
-CONNECT_SECONDS, READ_SECONDS = 3.0, 5.0
-MOST_BYTES = 256 * 1024
-"""An answer is a kilobyte or two; a larger one than this is refused while it is read."""
+from chalicelib.wire import Answer, Wire
 
 REPEATS = 2
 """How often GET /v1/me is repeated. The token request is not, once it may have arrived: a code works once."""
@@ -41,38 +31,14 @@ RATE_WINDOW = 30
 _TOKEN = re.compile(r"[\x21-\x7e]+")  # RFC 6749 appendix A.12, less the space: it becomes a header
 
 
-class Answer(NamedTuple):
-    """What Spotify sent back."""
-
-    endpoint: str
-    status: int
-    retry_after: int | None
-    body: bytes
-
-    def json(self) -> dict[str, Any]:
-        """The body as a JSON object; {} for any other body."""
-        try:
-            document = json.loads(self.body)
-        except (ValueError, RecursionError):
-            return {}
-        return document if isinstance(document, dict) else {}
-
-    def __str__(self) -> str:
-        return f"{self.endpoint} {self.status}"
-
-
 class Spotify:
-    """A confidential client (RFC 6749 §2.1) of Spotify's. Keeps connections alive, and nothing else."""
+    """A confidential client (RFC 6749 §2.1) of Spotify's."""
 
     def __init__(self, client_id: str, client_secret: str, accounts_url: str, api_url: str) -> None:
         self._client = (client_id, client_secret)
         self._token_url = f"{accounts_url}/api/token"
         self._me_url = f"{api_url}/v1/me"
-        self._session = requests.Session()
-        # No proxies and no .netrc from the environment, and no cookie of one visitor in the login of another.
-        self._session.trust_env = False
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        self._session.headers.update({"Accept": "application/json", "Accept-Encoding": "identity"})
+        self._wire = Wire()
 
     def exchange(self, code: str, code_verifier: str, redirect_uri: str, deadline: Deadline) -> str:
         """Exchange an authorization code for an access token (RFC 6749 §4.1.3, RFC 7636 §4.5).
@@ -89,9 +55,9 @@ class Spotify:
             "code_verifier": code_verifier,
         }
         try:
-            answer = self._send("POST", self._token_url, deadline, data=form, auth=self._client)
+            answer = self._wire.send("POST", self._token_url, deadline, data=form, auth=self._client)
         except SpotifyUnreachable:
-            answer = self._send("POST", self._token_url, deadline, data=form, auth=self._client)
+            answer = self._wire.send("POST", self._token_url, deadline, data=form, auth=self._client)
         return _access_token(answer)
 
     def current_user(self, access_token: str, deadline: Deadline) -> str:
@@ -105,7 +71,7 @@ class Spotify:
         headers = {"Authorization": f"Bearer {access_token}"}
         for repeat in range(REPEATS + 1):
             try:
-                answer = self._send("GET", self._me_url, deadline, headers=headers)
+                answer = self._wire.send("GET", self._me_url, deadline, headers=headers)
                 return _profile(answer)
             except SpotifyNonsense:
                 raise
@@ -115,46 +81,6 @@ class Spotify:
                     raise
                 time.sleep(wait)
         raise AssertionError  # the last repeat returns or raises
-
-    def _send(self, method: str, url: str, deadline: Deadline, **parts: Any) -> Answer:
-        endpoint = url.rpartition("/")[2]
-        left = deadline.left()
-        if left <= 0:
-            raise SpotifyTimeout(f"{endpoint} deadline")
-        timeout = (min(CONNECT_SECONDS, left), min(READ_SECONDS, left))
-        try:
-            with self._session.request(
-                method, url, timeout=timeout, allow_redirects=False, stream=True, **parts
-            ) as response:
-                body = _read(response, endpoint, deadline)
-                retry_after = _seconds(response.headers.get("Retry-After", ""))
-                return Answer(endpoint, response.status_code, retry_after, body)
-        except (requests.ReadTimeout, ReadTimeoutError):
-            raise SpotifyTimeout(f"{endpoint} read") from None
-        except requests.ConnectTimeout:
-            raise SpotifyUnreachable(f"{endpoint} connect") from None
-        except (requests.RequestException, HTTPError) as failure:
-            reason = getattr(failure.args[0], "reason", None) if failure.args else None
-            if isinstance(reason, NewConnectionError):
-                raise SpotifyUnreachable(f"{endpoint} connect") from None
-            raise SpotifyUnavailable(f"{endpoint} {type(failure).__name__}") from None
-
-
-def _read(response: requests.Response, endpoint: str, deadline: Deadline) -> bytes:
-    """The body, as far as size and time allow; read as it comes, so that a dripping one runs out of time."""
-    body = b""
-    while chunk := response.raw.read1(MOST_BYTES, decode_content=True):
-        body += chunk
-        if len(body) > MOST_BYTES:
-            raise SpotifyNonsense(f"{endpoint} size")
-        if deadline.left() <= 0:
-            raise SpotifyTimeout(f"{endpoint} deadline")
-    return body
-
-
-def _seconds(retry_after: str) -> int | None:
-    """Retry-After as a small integer, a day at most; None for a missing or odd one (RFC 9110 §10.2.3)."""
-    return min(int(retry_after), 86_400) if re.fullmatch(r"[0-9]{1,9}", retry_after) else None
 
 
 def _access_token(answer: Answer) -> str:

@@ -1,23 +1,20 @@
-"""The edge to Chalice: what a request says, and what an answer looks like."""
+"""The edge to Chalice: how a route is called, and what its answer looks like."""
 
 from __future__ import annotations
 
 import functools
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from chalice import Chalice, Response
 from chalice.app import Request as ChaliceRequest
 
-from chalicelib import address as addresses
 from chalicelib import events, pages
-from chalicelib.address import Address
-from chalicelib.cookies import Jar
-from chalicelib.deadline import Deadline
 from chalicelib.errors import LoginError, Prefetched
+from chalicelib.request import Request, is_prefetch
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -29,46 +26,8 @@ HEADERS = {
 }
 """On every answer, redirects and errors too."""
 
-MOVED = "moved"
-"""The query parameter that marks a request which we have sent to the app's own address already."""
-
 HSTS = {"Strict-Transport-Security": "max-age=31536000"}
 """On every answer over https. Not for subdomains: the host may be shared."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """One request, as the routes need it."""
-
-    address: Address
-    """The app's own, whatever address the request was sent to."""
-    query: Mapping[str, Sequence[str]]
-    jar: Jar
-    elsewhere: bool
-    """Whether it was sent to another address than the app's own, and for the first time."""
-    foreign: bool
-    """Whether another site made the browser send it (Fetch Metadata, or Origin and Referer)."""
-    deadline: Deadline = field(default_factory=Deadline)
-
-    @classmethod
-    def read(cls, received: ChaliceRequest, redirect_uri: str, *, on_lambda: bool) -> Request:
-        """Read what API Gateway or `chalice local` hands over.
-
-        Raises:
-            ConfigurationError, BadRequest: the app's own address cannot be told (see `address.resolve`).
-        """
-        event = received.to_original_event()
-        host = _header(received, "host")
-        address = addresses.resolve(received.context, host, redirect_uri, on_lambda=on_lambda)
-        query = event.get("multiValueQueryStringParameters") or {}
-        arrived = str(received.context.get("domainName") or host).lower()
-        return cls(
-            address=address,
-            query=query,
-            jar=Jar(_cookie_header(event), secure=address.secure),
-            elsewhere=arrived not in ("", address.host) and MOVED not in query,
-            foreign=_is_foreign(received, address.origin),
-        )
 
 
 @dataclass(frozen=True)
@@ -134,7 +93,7 @@ class _Exchange:
 
     def run(self, route: Route, redirect_uri: Callable[[], str], on_lambda: Callable[[], bool]) -> Response:
         try:
-            if _is_prefetch(self._received):
+            if is_prefetch(self._received):
                 raise Prefetched
             self._request = Request.read(self._received, redirect_uri(), on_lambda=on_lambda())
             answer = route(self._request)
@@ -189,30 +148,3 @@ def _with_headers(received: Any, get_response: Callable[[Any], Response]) -> Res
     https = bool(received and received.context.get("domainName"))
     response.headers = {**HEADERS, **(HSTS if https else {}), **response.headers}
     return response
-
-
-def _header(received: ChaliceRequest, name: str) -> str:
-    value = received.headers.get(name)
-    return value.strip() if isinstance(value, str) else ""
-
-
-def _is_prefetch(received: ChaliceRequest) -> bool:
-    purpose = _header(received, "sec-purpose") + _header(received, "purpose")
-    return "prefetch" in purpose.lower()
-
-
-def _is_foreign(received: ChaliceRequest, origin: str) -> bool:
-    site = _header(received, "sec-fetch-site").lower()
-    if site:
-        return site not in ("none", "same-origin")
-    sources = (_header(received, "origin"), _header(received, "referer"))
-    return any(source and not f"{source}/".startswith(f"{origin}/") for source in sources)
-
-
-def _cookie_header(event: Mapping[str, Any]) -> str:
-    """Every Cookie header there is: HTTP/2 allows several (RFC 9113 §8.2.3), and API Gateway lists them."""
-    many = event.get("multiValueHeaders") or {}
-    lines = [line for name, values in many.items() if name.lower() == "cookie" for line in values or ()]
-    if not lines:
-        lines = [value for name, value in (event.get("headers") or {}).items() if name.lower() == "cookie"]
-    return ";".join(line for line in lines if isinstance(line, str))
