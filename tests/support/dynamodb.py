@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from local.dynamodb import create_table
 from simulator.loopback import serve
+from tests.support.faults import LONG
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -17,10 +19,14 @@ if TYPE_CHECKING:
 class Fault:
     """A trouble of one call."""
 
-    status: int
-    code: str
+    status: int = 500
+    code: str = "InternalServerError"
     happened: bool = False
     """Whether the call is carried out all the same."""
+    hangs: bool = False
+    """Whether the answer never comes."""
+    body: bytes | None = None
+    """What comes instead of DynamoDB's error document."""
 
 
 @dataclass
@@ -47,9 +53,11 @@ class FaultyDynamoDB:
         fault = pending.pop(0)
         if fault.happened:
             list(self.app(environ, _ignore))
-        body = f'{{"__type": "com.amazonaws.dynamodb.v20120810#{fault.code}", "message": "injected"}}'
+        if fault.hangs:
+            time.sleep(LONG)
+        error = f'{{"__type": "com.amazonaws.dynamodb.v20120810#{fault.code}", "message": "injected"}}'
         start_response(f"{fault.status} Injected", [("Content-Type", "application/x-amz-json-1.0")])
-        return [body.encode()]
+        return [error.encode() if fault.body is None else fault.body]
 
 
 def _ignore(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Any:

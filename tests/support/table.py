@@ -12,26 +12,28 @@ TABLE = "spotify-login-users-dev"
 class Table:
     """The items of the users table, by plain client calls."""
 
+    name = TABLE
+
     def __init__(self, **client: Any) -> None:
         self._client = boto3.client("dynamodb", **client)
 
     def create(self) -> None:
         self._client.create_table(
-            TableName=TABLE,
+            TableName=self.name,
             KeySchema=[{"AttributeName": "account_id", "KeyType": "HASH"}],
             AttributeDefinitions=[{"AttributeName": "account_id", "AttributeType": "S"}],
             BillingMode="PAY_PER_REQUEST",
         )
 
     def items(self) -> list[dict[str, Any]]:
-        return self._client.scan(TableName=TABLE, ConsistentRead=True)["Items"]
+        return self._client.scan(TableName=self.name, ConsistentRead=True)["Items"]
 
     def get(self, account_key: str) -> dict[str, Any] | None:
         key = {"account_id": {"S": account_key}}
-        return self._client.get_item(TableName=TABLE, Key=key, ConsistentRead=True).get("Item")
+        return self._client.get_item(TableName=self.name, Key=key, ConsistentRead=True).get("Item")
 
     def put(self, item: dict[str, Any]) -> None:
-        self._client.put_item(TableName=TABLE, Item=item)
+        self._client.put_item(TableName=self.name, Item=item)
 
     def delete(self, account_key: str) -> None:
-        self._client.delete_item(TableName=TABLE, Key={"account_id": {"S": account_key}})
+        self._client.delete_item(TableName=self.name, Key={"account_id": {"S": account_key}})
