@@ -46,7 +46,7 @@ def dynamodb(settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Fault
     """A DynamoDB with a users table of this test's own, to be broken."""
     faulty = FaultyDynamoDB(DomainDispatcherApplication(create_backend_app))
     name = f"users-{uuid.uuid4()}"
-    for variable, value in {**CREDENTIALS, "USERS_TABLE": name}.items():
+    for variable, value in (CREDENTIALS | {"USERS_TABLE": name}).items():
         monkeypatch.setenv(variable, value)
     monkeypatch.setenv("AWS_ENDPOINT_URL", faulty.serve(name))
     return faulty
@@ -72,7 +72,7 @@ def timed(visitor: GatewayVisitor, url: str) -> Any:
     return reply
 
 
-@pytest.mark.parametrize("name", {**SURE, **UNSURE})
+@pytest.mark.parametrize("name", SURE | UNSURE)
 class TestLongTroubles:
     def test_of_the_login_open_no_session(
         self,
@@ -83,7 +83,7 @@ class TestLongTroubles:
         name: str,
     ) -> None:
         callback = visitor.agree(visitor.begin())
-        dynamodb.faults["UpdateItem"] = [{**SURE, **UNSURE}[name]] * PERMANENT
+        dynamodb.faults["UpdateItem"] = [(SURE | UNSURE)[name]] * PERMANENT
         reply = timed(visitor, callback)
         assert reply.status == 503
         assert f"{STAGE_URL}/login" in reply.links
@@ -97,7 +97,7 @@ class TestLongTroubles:
         self, visitor: GatewayVisitor, dynamodb: FaultyDynamoDB, name: str
     ) -> None:
         visitor.log_in()
-        dynamodb.faults["GetItem"] = [{**SURE, **UNSURE}[name]] * PERMANENT
+        dynamodb.faults["GetItem"] = [(SURE | UNSURE)[name]] * PERMANENT
         reply = timed(visitor, "/")
         assert (reply.status, reply.set_cookies) == (503, [])
         dynamodb.faults.clear()
@@ -111,7 +111,7 @@ class TestLongTroubles:
         name: str,
     ) -> None:
         visitor.log_in()
-        dynamodb.faults["DeleteItem"] = [{**SURE, **UNSURE}[name]] * PERMANENT
+        dynamodb.faults["DeleteItem"] = [(SURE | UNSURE)[name]] * PERMANENT
         reply = timed(visitor, "/logout")
         assert reply.status == 503 or not items(), "never told as done when it was not"
         assert (SESSION in visitor.cookies) is (reply.status == 503)

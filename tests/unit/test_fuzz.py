@@ -1,0 +1,165 @@
+"""Whatever arrives, the answer is well formed: no exception, no 500 for what a client sent, no odd header."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import time
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from moto import mock_aws
+
+from app import app
+from chalicelib.cookies import Seal, encode
+from chalicelib.errors import BadRequest, ProfileInvalid
+from chalicelib.oauth import Attempt, read_callback
+from chalicelib.profile import Profile
+from tests.conftest import SECRET_KEY
+from tests.support.gateway import DOMAIN, event
+from tests.support.table import Table
+
+FUZZ = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+ROUTES = st.sampled_from(["/", "/login", "/callback", "/logout"])
+ODD = st.text(st.characters(exclude_categories=()), max_size=60)
+HUGE = st.builds(lambda text, times: text * times, ODD, st.sampled_from([1, 1, 1, 500]))
+
+
+def own_cookies() -> str:
+    now = str(int(time.time()))
+    attempt = Attempt.begin()
+    session = Seal("session", [SECRET_KEY]).sign(encode("nobody"), "x" * 22, now, now)
+    begun = Seal("login attempt", [SECRET_KEY]).sign(attempt.state, attempt.code_verifier)
+    return f"__Host-spotify-session={session}; __Host-spotify-login-00000000={begun}"
+
+
+COOKIES = st.one_of(HUGE, st.builds(lambda text: f"{own_cookies()};{text}", ODD))
+VALUE = st.one_of(
+    st.none(), HUGE, COOKIES, st.sampled_from(["cross-site", "none", "prefetch", f"https://{DOMAIN}"])
+)
+NAME = st.one_of(
+    st.sampled_from(["Cookie", "cookie", "COOKIE", "Host", "Origin", "referer", "SEC-FETCH-SITE", "Sec-Purpose", "purpose"]),
+    st.text(st.characters(exclude_categories=()), max_size=20),
+)  # fmt: skip
+PARAMETER = st.one_of(st.sampled_from(["state", "code", "error", "iss", "moved", "show_dialog"]), ODD)
+
+
+@st.composite
+def events(draw: st.DrawFn) -> dict[str, Any]:
+    """An event of API Gateway's shape, with anything in it that somebody outside can put there."""
+    sent = event(draw(ROUTES))
+    sent["headers"] = draw(st.none() | st.dictionaries(NAME, VALUE, max_size=6))
+    sent["multiValueHeaders"] = draw(
+        st.none() | st.dictionaries(NAME, st.none() | st.lists(VALUE, max_size=3), max_size=4)
+    )
+    sent["multiValueQueryStringParameters"] = draw(
+        st.none() | st.dictionaries(PARAMETER, st.lists(st.none() | HUGE, max_size=3), max_size=5)
+    )
+    sent["body"] = draw(st.none() | ODD)
+    context = sent["requestContext"]
+    context["httpMethod"] = draw(st.sampled_from(["GET"] * 6 + ["POST", "HEAD", "OPTIONS", "DELETE", "odd"]))
+    context["requestId"] = draw(st.none() | st.just("0b1c2d3e"))
+    if draw(st.booleans()):
+        context["path"] = draw(ODD | st.none())
+    return sent
+
+
+@pytest.fixture
+def world(settings: dict[str, str]) -> Iterator[None]:
+    with mock_aws():
+        Table().create()
+        yield
+
+
+def is_well_formed(answer: dict[str, Any]) -> bool:
+    """Whether API Gateway takes it, and no header can hold a second one."""
+    values = [*answer["headers"].values(), *chain(*answer["multiValueHeaders"].values())]
+    json.dumps(answer).encode()
+    answer["body"].encode()
+    return (
+        set(answer) == {"statusCode", "headers", "multiValueHeaders", "body"}
+        and isinstance(answer["statusCode"], int)
+        and all(isinstance(value, str) and re.fullmatch(r"[\x20-\x7e]*", value) for value in values)
+    )
+
+
+@FUZZ
+@given(events())
+def test_any_request_gets_a_well_formed_answer_and_never_a_500(world: None, sent: dict[str, Any]) -> None:
+    answer = app(sent, None)
+    assert is_well_formed(answer)
+    assert answer["statusCode"] != 500
+    location = answer["headers"].get("Location", "")
+    assert re.match(rf"$|https://{re.escape(DOMAIN)}/|http://127\.0\.0\.1:\d+/authorize\?", location)
+
+
+@FUZZ
+@given(events())
+def test_any_request_gets_one_with_nothing_configured(
+    monkeypatch: pytest.MonkeyPatch, sent: dict[str, Any]
+) -> None:
+    for name in ("SPOTIFY_CLIENT_ID", "SPOTIFY_CLIENT_SECRET", "SECRET_KEY", "USERS_TABLE"):
+        monkeypatch.delenv(name, raising=False)
+    assert is_well_formed(app(sent, None))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=())),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(ODD, inner, max_size=3),
+    max_leaves=8,
+)
+FIELDS = st.sampled_from(["id", "account_id", "display_name", "images", "followers", "type", "x"])
+
+
+@given(st.dictionaries(FIELDS, JSON) | JSON)
+def test_any_answer_about_the_current_user_is_a_profile_or_nonsense(document: Any) -> None:
+    text = json.dumps(document)
+    try:
+        profile = Profile.parse(text)
+    except ProfileInvalid:
+        return
+    assert 0 < len(profile.account_key.encode()) <= 2048
+    sealed = Seal("session", [SECRET_KEY]).sign(
+        encode(profile.account_key), "x" * 22, "1795478400", "1795478400"
+    )
+    assert len(f"__Host-spotify-session={sealed}") <= 4096
+
+
+def test_the_longest_account_key_still_fits_a_cookie() -> None:
+    for longest in ("\x00" * 2048, "é" * 1024, "👩" * 512, '"' * 2048):
+        profile = Profile.parse(json.dumps({"id": "x", "account_id": longest}))
+        sealed = Seal("session", [SECRET_KEY]).sign(
+            encode(profile.account_key), "x" * 22, "1795478400", "1795478400"
+        )
+        assert len(f"__Host-spotify-session={sealed}") <= 4096
+
+
+ATTRIBUTE = st.one_of(
+    st.builds(lambda text: {"S": text}, st.text(max_size=30)),
+    st.builds(lambda number: {"N": str(number)}, st.integers(-(10**37), 10**37)),
+    st.just({"BOOL": True}),
+    st.just({"NULL": True}),
+    st.just({"L": []}),
+    st.just({"M": {"id": {"S": "x"}}}),
+    st.just({"B": b"x"}),
+)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(st.sampled_from(["login_id", "profile", "expires_at", "x"]), ATTRIBUTE))
+def test_any_item_in_the_table_is_somebody_or_nobody(world: None, attributes: dict[str, Any]) -> None:
+    Table().put({"account_id": {"S": "nobody"}, **attributes})
+    answer = app(event("/", {"Cookie": own_cookies()}), None)
+    assert answer["statusCode"] == 200
+    assert "User ID: None" in answer["body"]
+
+
+@given(st.dictionaries(PARAMETER, st.lists(st.none() | HUGE | st.integers(), max_size=3), max_size=5))
+def test_any_callback_is_read_or_refused(query: dict[str, Any]) -> None:
+    with contextlib.suppress(BadRequest):
+        read_callback(query, "https://accounts.spotify.com")
