@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lock package clean
+.PHONY: help run test smoke check format lock package clean
 
 PORT ?= 5000
 PYTHON ?= python3
@@ -13,6 +13,9 @@ run: .venv/ready ## Serve the whole login on http://127.0.0.1:5000, no account n
 
 test: .venv/ready ## Run every test, with coverage
 	$(BIN)/python -m pytest -n auto --cov
+
+smoke: .venv/ready ## Check the login server at URL from outside, row by row of docs/security.md
+	@$(BIN)/python -m deploy.smoke $(or $(URL),http://127.0.0.1:$(PORT))
 
 check: .venv/ready ## Lint, formatting and types
 	$(BIN)/ruff check

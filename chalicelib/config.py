@@ -88,8 +88,11 @@ def _keys(separated: str) -> list[str]:
 
 
 def _is_strong(key: str) -> bool:
-    """32 bytes or more (RFC 2104 §3: not less than the hash's output), and not one word over and over."""
-    return len(key.encode(errors="replace")) >= 32 and len(set(key)) >= 8
+    """32 bytes or more (RFC 2104 §3: not less than the hash's output), not one word over and over, no comma.
+
+    A comma separates fallbacks: with one in it a key could not be rotated.
+    """
+    return len(key.encode(errors="replace")) >= 32 and len(set(key)) >= 8 and "," not in key
 
 
 def _is_url_of(spotify: str) -> Callable[[str], bool]:

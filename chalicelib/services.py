@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from functools import lru_cache
@@ -94,6 +95,7 @@ def _users(table: str) -> Users:
     once = ClientConfig(
         connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS, retries={"total_max_attempts": 1}
     )
+    logging.getLogger("botocore").setLevel(logging.INFO)  # at debug level it quotes what is stored
     try:
         client: DynamoDBClient = boto3.client("dynamodb", config=once)
     except NoRegionError:

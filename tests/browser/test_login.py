@@ -105,3 +105,26 @@ def test_a_link_on_another_site_does_not_log_out(page: Page, world: World, table
     assert len(table.items()) == 1
     page.get_by_role("link", name="Log out").click()
     assert "User ID: None" in page.inner_text("main")
+
+
+def test_back_after_a_logout_shows_nothing_personal(page: Page, world: World) -> None:
+    page.goto(world.home)
+    log_in(page)
+    page.get_by_role("link", name="Log out").click()
+    page.evaluate("history.back()")
+    page.wait_for_load_state()
+    page.wait_for_timeout(300)
+    assert "pia" not in page.content().lower().replace("pia premium</b>: a premium listener", "")
+    page.goto(world.home)
+    assert "User ID: None" in page.inner_text("main")
+
+
+def test_the_cookie_jar_is_empty_after_a_logout(page: Page, world: World) -> None:
+    page.goto(world.home)
+    log_in(page)
+    named = {cookie["name"]: cookie for cookie in page.context.cookies()}
+    session = named["spotify-session"]
+    assert (session["httpOnly"], session["sameSite"], session["path"]) == (True, "Lax", "/")
+    page.get_by_role("link", name="Log out").click()
+    left = {cookie["name"] for cookie in page.context.cookies()}
+    assert "spotify-session" not in left

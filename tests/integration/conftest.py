@@ -9,11 +9,10 @@ import pytest
 import requests
 
 from local.dynamodb import CREDENTIALS
+from tests.conftest import SECRET_KEY
 from tests.support.servers import free_port, python, running, wait_until_served
 from tests.support.table import TABLE, Table
 from tests.support.visitor import HttpVisitor
-
-SECRET_KEY = "a key of the tests, which opens nothing"
 
 
 @dataclass(frozen=True)

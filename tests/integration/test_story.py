@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from simulator.personas import PERSONAS
 from tests.integration.conftest import World
+from tests.support.servers import PROJECT, clean_environment, python
 from tests.support.table import Table
 from tests.support.visitor import HttpVisitor, query_of
 
@@ -131,3 +134,43 @@ def test_the_redirect_uri_is_the_same_in_both_requests(visitor: HttpVisitor) -> 
     assert query_of(url)["redirect_uri"] == f"{visitor.home}/callback"
     assert visitor.get(visitor.agree(url)).status == 307, "Spotify compares them byte by byte"
     visitor.get("/logout")
+
+
+def test_200_pairs_of_simultaneous_callbacks_cross_no_identity(world: World, table: Table) -> None:
+    def walk(user_id: str) -> str:
+        visitor = HttpVisitor(world.home)
+        visitor.log_in("development", user_id)
+        return visitor.see_id()
+
+    with ThreadPoolExecutor(2) as browsers:
+        for pair in range(200):
+            wanted = [f"user-{pair}-a", f"user-{pair}-b"]
+            assert list(browsers.map(walk, wanted)) == wanted
+    assert len(table.items()) == 400
+
+
+def test_the_rows_that_can_be_checked_from_outside_hold(world: World) -> None:
+    smoke = subprocess.run(
+        python("-m", "deploy.smoke", world.home),
+        cwd=PROJECT,
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert smoke.returncode == 0, smoke.stdout
+    assert "21 rows" in smoke.stdout
+    assert "20 hold, 1 not here, 0 fail" in smoke.stdout
+
+
+def test_smoke_fails_where_a_row_does_not_hold(world: World) -> None:
+    smoke = subprocess.run(
+        python("-m", "deploy.smoke", world.spotify),
+        cwd=PROJECT,
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert smoke.returncode == 1
+    assert "FAIL  G2" in smoke.stdout

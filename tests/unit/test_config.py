@@ -42,10 +42,13 @@ def test_a_blank_setting_counts_as_missing(name: str, blank: str) -> None:
     assert fault(**{name: blank}) == (name,)
 
 
-@pytest.mark.parametrize("key", ["aliens", "a" * 64, "0123456789abcdefghijklmnopqrstu", "changeme" * 4])
+@pytest.mark.parametrize(
+    "key", ["aliens", "a" * 64, "0123456789abcdefghijklmnopqrstu", "changeme" * 4, f"{KEY},{KEY[::-1]}"]
+)
 def test_a_weak_key_is_refused_as_key_and_as_fallback(key: str) -> None:
     assert fault(SECRET_KEY=key) == ("SECRET_KEY",)
-    assert fault(SECRET_KEY_FALLBACKS=f"{KEY},{key}") == ("SECRET_KEY_FALLBACKS",)
+    if "," not in key:
+        assert fault(SECRET_KEY_FALLBACKS=f"{KEY},{key}") == ("SECRET_KEY_FALLBACKS",)
 
 
 def test_fallbacks_verify_and_the_key_signs() -> None:

@@ -5,10 +5,19 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import threading
 import time
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from werkzeug.serving import make_server
 
 from chalicelib import errors
 from chalicelib.deadline import Deadline
@@ -192,3 +201,43 @@ def test_nothing_is_sent_after_the_deadline() -> None:
     with pytest.raises(errors.SpotifyTimeout):
         client(script.serve()).exchange("c", "v", "u", Deadline(time.monotonic()))
     assert script.asked == []
+
+
+@pytest.fixture
+def untrusted(tmp_path: Path) -> str:
+    """The https URL of a server whose certificate nobody has signed but itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    file = tmp_path / "server.pem"
+    file.write_bytes(
+        certificate.public_bytes(serialization.Encoding.PEM)
+        + key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    server = make_server("127.0.0.1", 0, Script([TOKEN]), ssl_context=(str(file), str(file)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"https://127.0.0.1:{server.server_port}"
+
+
+def test_a_certificate_that_nobody_vouches_for_gets_no_secret(
+    untrusted: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CURL_CA_BUNDLE", "")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "")
+    with pytest.raises(errors.SpotifyUnavailable) as failure:
+        client(untrusted).exchange("c", "v", "u", Deadline())
+    assert failure.value.detail == "token SSLError"
+    assert not isinstance(failure.value, errors.SpotifyUnreachable), "it is not tried again"

@@ -1,0 +1,1 @@
+"""Between a clone and a live URL."""

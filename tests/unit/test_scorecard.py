@@ -1,0 +1,338 @@
+"""Rows of docs/security.md that need a test of their own; the others are held by the tests of their part."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import requests
+
+from chalicelib.config import EVERY_SCOPE
+from chalicelib.cookies import Seal, encode
+from chalicelib.deadline import Deadline
+from chalicelib.profile import Profile
+from chalicelib.users import Users
+from simulator.spotify import SCOPES, Application
+from tests.conftest import SECRET_KEY
+from tests.support.gateway import STAGE_URL, GatewayVisitor, event, invoke
+from tests.support.table import Table
+from tests.support.visitor import Reply, query_of
+
+SESSION = "__Host-spotify-session"
+ATTEMPT = "__Host-spotify-login-"
+
+
+@pytest.fixture
+def tokens_asked(spotify: str) -> Callable[[], int]:
+    """How many token requests Spotify has had since the test began."""
+
+    def asked() -> int:
+        counts = requests.get(f"{spotify}/_simulator/asked", timeout=5).json()
+        return int(counts.get("POST /api/token", 0))
+
+    before = asked()
+    return lambda: asked() - before
+
+
+def attempt_cookie(visitor: GatewayVisitor) -> tuple[str, str]:
+    (pair,) = ((name, value) for name, value in visitor.cookies.items() if name.startswith(ATTEMPT))
+    return pair
+
+
+def changed_by_a_byte(text: str) -> list[str]:
+    """Every text that differs from this one by one character; of each place, two others."""
+    return [
+        text[:place] + other + text[place + 1 :]
+        for place in range(len(text))
+        for other in "AB-"
+        if other != text[place]
+    ]
+
+
+class TestStarting:
+    def test_the_17_scopes_are_those_of_the_web_api(self) -> None:
+        assert len(EVERY_SCOPE.split()) == 17
+        assert set(EVERY_SCOPE.split()) == SCOPES - {"app-remote-control", "streaming"}
+
+    def test_neither_secret_nor_token_is_in_any_answer(self, visitor: GatewayVisitor) -> None:
+        replies: list[Reply] = []
+        send = visitor.send
+
+        def recorded(path: str, headers: Any) -> Reply:
+            replies.append(send(path, headers))
+            return replies[-1]
+
+        visitor.send = recorded  # type: ignore[method-assign]
+        for persona in ("premium", "unlisted", "garbage", "down"):
+            visitor.log_in(persona)
+            visitor.get("/")
+        visitor.get("/logout")
+        everything = str(replies)
+        assert len(replies) == 13
+        assert Application.client_secret not in everything
+        assert SECRET_KEY not in everything
+        assert not re.search(r"[AB]Q[\w-]{128}", everything), "a token of Spotify's, or a code"
+
+
+class TestCallback:
+    @pytest.mark.parametrize("state", ["wrong", "x" * 22 + ".1795478400", ""])
+    def test_a_state_that_nobody_began_is_refused_before_spotify_is_asked(
+        self, visitor: GatewayVisitor, tokens_asked: Callable[[], int], state: str
+    ) -> None:
+        visitor.begin()
+        assert visitor.get(f"/callback?code=c&state={state}").status == 400
+        assert tokens_asked() == 0
+
+    def test_an_attackers_finished_callback_logs_nobody_in(
+        self, visitor: GatewayVisitor, table: Table
+    ) -> None:
+        attacker = GatewayVisitor()
+        for victim_is_logged_in in (False, True):
+            callback = attacker.agree(attacker.begin(), "development")
+            if victim_is_logged_in:
+                visitor.log_in("premium")
+            before = dict(visitor.cookies)
+            assert visitor.get(callback).status == 400
+            assert visitor.cookies == before
+            assert visitor.see_id() == ("pia.premium" if victim_is_logged_in else "None")
+        assert "d3v3l0pm3n7m0d3u53r000" not in str(table.items())
+
+    def test_every_changed_byte_of_the_attempts_cookie_is_a_refusal(
+        self, visitor: GatewayVisitor, tokens_asked: Callable[[], int]
+    ) -> None:
+        callback = visitor.agree(visitor.begin())
+        name, value = attempt_cookie(visitor)
+        for changed in changed_by_a_byte(value):
+            reply = visitor.get(callback, {"Cookie": f"{name}={changed}"})
+            assert reply.status == 400, changed
+        assert tokens_asked() == 0
+        assert visitor.get(callback).status == 307, "the true one still works"
+
+    def test_an_error_with_a_wrong_state_is_refused_like_any_wrong_state(
+        self, visitor: GatewayVisitor
+    ) -> None:
+        visitor.begin()
+        cancelled = visitor.get("/callback?error=access_denied&state=wrong")
+        wrong = visitor.get("/callback?code=c&state=wrong")
+        assert (cancelled.status, cancelled.words) == (wrong.status, wrong.words)
+
+    def test_no_code_or_state_is_left_in_a_url_or_a_page(self, visitor: GatewayVisitor) -> None:
+        callback = visitor.agree(visitor.begin())
+        query = query_of(callback)
+        reply = visitor.get(callback)
+        assert reply.location == f"{STAGE_URL}/"
+        assert reply.headers["referrer-policy"] == "no-referrer"
+        assert reply.text == ""
+        again = GatewayVisitor().get(callback)
+        for page in (visitor.get("/"), again):
+            assert query["code"] not in page.text
+            assert query["state"] not in page.text
+
+    def test_identities_never_cross_between_threads(self, table: Table, spotify: str) -> None:
+        seen: list[tuple[str, str]] = []
+
+        def walk(user_id: str) -> None:
+            visitor = GatewayVisitor()
+            visitor.log_in("development", user_id)
+            seen.append((user_id, visitor.see_id()))
+
+        for pair in range(25):
+            twins = [threading.Thread(target=walk, args=(f"user-{pair}-{side}",)) for side in "ab"]
+            for twin in twins:
+                twin.start()
+            for twin in twins:
+                twin.join()
+        assert len(seen) == 50
+        assert all(wanted == found for wanted, found in seen)
+
+
+class TestCookies:
+    def test_every_changed_byte_of_the_session_is_nobody(self, visitor: GatewayVisitor) -> None:
+        visitor.log_in()
+        value = visitor.cookies[SESSION]
+        spoiled = [*changed_by_a_byte(value), *(value[:length] for length in range(0, len(value), 7))]
+        for changed in spoiled:
+            reply = visitor.get("/", {"Cookie": f"{SESSION}={changed}"})
+            assert (reply.status, reply.user_id) == (200, "None"), changed
+
+    def test_an_attempt_is_no_session_and_a_session_no_attempt(self, visitor: GatewayVisitor) -> None:
+        visitor.log_in()
+        callback = visitor.agree(visitor.begin())
+        name = next(name for name in visitor.cookies if name.startswith(ATTEMPT))
+        attempt, session = visitor.cookies[name], visitor.cookies[SESSION]
+        assert visitor.get("/", {"Cookie": f"{SESSION}={attempt}"}).user_id == "None"
+        assert visitor.get(callback, {"Cookie": f"{name}={session}"}).status == 400
+
+    def test_a_decoded_cookie_holds_the_account_key_the_login_id_and_times_only(
+        self, visitor: GatewayVisitor, table: Table
+    ) -> None:
+        visitor.log_in()
+        (item,) = table.items()
+        key, login_id, login_time, issued, _signature = visitor.cookies[SESSION].split(".")
+        assert base64.urlsafe_b64decode(key + "==").decode() == item["account_id"]["S"]
+        assert login_id == item["login_id"]["S"]
+        assert abs(int(login_time) - time.time()) < 10
+        assert abs(int(issued) - time.time()) < 10
+
+
+class TestSessions:
+    def test_10_000_login_ids_do_not_repeat(self) -> None:
+        class Recorder:
+            """What DynamoDB answers to a write of somebody new."""
+
+            def update_item(self, **call: Any) -> dict[str, Any]:
+                return {"Attributes": {"login_id": call["ExpressionAttributeValues"][":fresh"]}}
+
+        users = Users(Recorder(), "users")  # type: ignore[arg-type]
+        user = Profile.parse('{"id": "x"}')
+        ids = {users.remember(user, Deadline()) for _ in range(10_000)}
+        assert len(ids) == 10_000
+        assert all(re.fullmatch(r"[\w-]{22}", login_id, re.ASCII) for login_id in ids), "128 bits"
+
+    def test_deleting_the_item_logs_out_at_the_next_request(
+        self, visitor: GatewayVisitor, table: Table
+    ) -> None:
+        visitor.log_in()
+        table.delete("7h3pr3m1uml1573n3r0000")
+        assert visitor.see_id() == "None"
+
+    def test_a_rotated_key_logs_nobody_out_until_it_is_removed(
+        self, visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        visitor.log_in()
+        callback = visitor.agree(visitor.begin())
+        newer = "a newer key of the tests as useless as the other"
+        monkeypatch.setenv("SECRET_KEY", newer)
+        monkeypatch.setenv("SECRET_KEY_FALLBACKS", SECRET_KEY)
+        assert visitor.see_id() == "pia.premium"
+        before = visitor.cookies[SESSION]
+        assert visitor.get(callback).status == 307, "begun by the old key, finished by the new one"
+        monkeypatch.delenv("SECRET_KEY_FALLBACKS")
+        assert visitor.see_id() == "pia.premium", "the new key signs"
+        visitor.cookies[SESSION] = before
+        assert visitor.see_id() == "None"
+
+    def test_the_table_alone_logs_nobody_in(self, visitor: GatewayVisitor, table: Table) -> None:
+        visitor.log_in()
+        (item,) = table.items()
+        now = str(int(time.time()))
+        fields = (encode(item["account_id"]["S"]), item["login_id"]["S"], now, now)
+        for key in ("", "another key, also 32 bytes or longer", item["login_id"]["S"]):
+            forged = Seal("session", [key]).sign(*fields)
+            assert visitor.get("/", {"Cookie": f"{SESSION}={forged}"}).user_id == "None"
+        assert visitor.get("/", {"Cookie": f"{SESSION}={'.'.join(fields)}."}).user_id == "None"
+
+    def test_a_login_is_seen_by_the_very_next_request(self, visitor: GatewayVisitor) -> None:
+        for number in range(200):
+            visitor.log_in("development", f"user-{number}")
+            assert visitor.see_id() == f"user-{number}"
+
+    def test_reads_are_strongly_consistent_and_of_the_table_itself(self) -> None:
+        class Recorder:
+            calls: list[dict[str, Any]] = []  # noqa: RUF012 - of this test only
+
+            def get_item(self, **call: Any) -> dict[str, Any]:
+                self.calls.append(call)
+                return {}
+
+        Users(Recorder(), "users").find("key", "login", Deadline())  # type: ignore[arg-type]
+        (call,) = Recorder.calls
+        assert call == {"TableName": "users", "Key": {"account_id": {"S": "key"}}, "ConsistentRead": True}
+
+
+class TestLogout:
+    @pytest.mark.parametrize("cookie", ["", "x", "x.y.z", "=", "%00", "a" * 4000])
+    def test_by_a_bad_cookie_erases_nobody_and_goes_home(
+        self, visitor: GatewayVisitor, table: Table, cookie: str
+    ) -> None:
+        visitor.log_in()
+        reply = visitor.get("/logout", {"Cookie": f"{SESSION}={cookie}"})
+        assert (reply.status, reply.location) == (307, f"{STAGE_URL}/")
+        assert len(table.items()) == 1
+
+    def test_twice_and_in_two_tabs_ends_the_same(self, visitor: GatewayVisitor, table: Table) -> None:
+        visitor.log_in()
+        tab = GatewayVisitor(cookies=dict(visitor.cookies))
+        assert [visitor.get("/logout").status for _ in range(2)] == [307, 307]
+        assert tab.get("/logout").status == 307
+        assert table.items() == []
+        assert visitor.see_id() == tab.see_id() == "None"
+
+
+class TestRedirects:
+    @pytest.mark.parametrize("path", ["/", "/login", "/callback", "/logout"])
+    @pytest.mark.parametrize(
+        "target",
+        ["//evil.example", "/%5Cevil.example", "/%09/evil.example", "https:evil.example", "%0d%0aX:y"],
+    )
+    def test_no_parameter_of_any_route_moves_a_redirect(
+        self, visitor: GatewayVisitor, spotify: str, path: str, target: str
+    ) -> None:
+        names = ("next", "redirect_uri", "return_to", "url", "state", "code", "moved")
+        reply = visitor.get(f"{path}?{'&'.join(f'{name}={target}' for name in names)}")
+        location = reply.headers.get("location", f"{STAGE_URL}/").partition("?")[0]
+        assert location in {f"{STAGE_URL}/", f"{spotify}/authorize"}
+
+    @pytest.mark.parametrize("ending", ["\r\n", "\n", "\r", "\u2028", "\u560a"])
+    def test_no_line_break_of_a_request_reaches_a_header(self, visitor: GatewayVisitor, ending: str) -> None:
+        for path in ("/", "/login", "/callback", "/logout"):
+            sent = event(path, {"Cookie": f"a=b{ending}X: y", "Host": f"x{ending}X: y"})
+            sent["multiValueQueryStringParameters"] = {"state": [f"x{ending}X: y"], "code": ["c"]}
+            reply = invoke(sent)
+            assert reply.status != 500
+            lines = [*reply.headers.values(), *reply.set_cookies]
+            assert all(line.isprintable() for line in lines)
+            assert "X: y" not in str(lines)
+
+
+@pytest.mark.parametrize("method", ["HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"])
+@pytest.mark.parametrize("path", ["/", "/login", "/callback", "/logout"])
+def test_no_other_method_does_anything(visitor: GatewayVisitor, table: Table, method: str, path: str) -> None:
+    visitor.log_in()
+    sent = event(path, {"Cookie": f"{SESSION}={visitor.cookies[SESSION]}"})
+    sent["requestContext"]["httpMethod"] = method
+    reply = invoke(sent)
+    assert reply.status == 405
+    assert reply.set_cookies == []
+    assert len(table.items()) == 1
+
+
+def test_a_whole_run_at_debug_level_logs_nothing_personal_and_no_secret(
+    visitor: GatewayVisitor, table: Table, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of every logger there is, Chalice's, botocore's and urllib3's too."""
+    caplog.set_level(logging.DEBUG)
+    secrets = {SECRET_KEY, Application.client_secret}
+    for persona in ("premium", "odd", "unlisted", "garbage", "quota"):
+        url = visitor.begin()
+        callback = visitor.agree(url, persona)
+        secrets |= {query_of(callback)["code"], query_of(callback)["state"], query_of(url)["code_challenge"]}
+        secrets |= {
+            field for value in visitor.cookies.values() for field in value.split(".") if len(field) > 12
+        }
+        visitor.get(callback)
+        secrets |= set(visitor.cookies.values())
+        visitor.get("/")
+    secrets |= {item["login_id"]["S"] for item in table.items()}
+    visitor.get("/logout")
+    secrets |= {"pia@example.com", "Pia Premium", "pia.premium", "7h3pr3m1uml1573n3r0000", "alert(1)"}
+    ours = [record for record in caplog.records if not record.name.startswith(("werkzeug", "moto"))]
+    lines = [logging.Formatter("%(message)s").format(record) for record in ours]
+    text = "\n".join(line for line in lines if "POST /authorize?" not in line)  # that one is the visitor's
+    assert any(record.name == "urllib3.connectionpool" for record in ours), "urllib3 speaks at this level"
+    assert "login_unknown" in text or "not_on_user_list" in text
+    assert not {secret for secret in secrets if secret in text}
+
+
+def test_a_stored_item_says_when_it_ends(visitor: GatewayVisitor, table: Table) -> None:
+    visitor.log_in()
+    (item,) = table.items()
+    assert int(item["expires_at"]["N"]) > time.time()
+    assert json.loads(item["profile"]["S"])["id"] == "pia.premium"
