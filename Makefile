@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test smoke check format lock package clean
+.PHONY: help run test smoke load check format lock package clean
 
 PORT ?= 5000
 PYTHON ?= python3
@@ -16,6 +16,9 @@ test: .venv/ready ## Run every test, with coverage
 
 smoke: .venv/ready ## Check the login server at URL from outside, row by row of docs/security.md
 	@$(BIN)/python -m deploy.smoke $(or $(URL),http://127.0.0.1:$(PORT))
+
+load: .venv/ready ## 1,000 logins by 50 browsers at once, simultaneous callbacks, races of login and logout
+	@$(BIN)/python -m bench.load
 
 check: .venv/ready ## Lint, formatting and types
 	$(BIN)/ruff check

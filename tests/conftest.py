@@ -15,8 +15,8 @@ from simulator.loopback import serve
 from simulator.spotify import Application, create_app
 from tests.support.gateway import STAGE_URL, GatewayVisitor
 from tests.support.table import TABLE, Table
+from tests.support.world import SECRET_KEY
 
-SECRET_KEY = "a key of the tests which opens nothing"
 REDIRECT_URIS = (
     "http://127.0.0.1/callback",
     "http://localhost:5000/callback",

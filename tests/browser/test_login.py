@@ -10,8 +10,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.integration.conftest import World, table, world
+from tests.integration.conftest import table, world
 from tests.support.table import Table
+from tests.support.world import World
 
 __all__ = ["table", "world"]
 

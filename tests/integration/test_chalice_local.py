@@ -8,10 +8,10 @@ import pytest
 import requests
 
 from chalicelib.config import EVERY_SCOPE
-from tests.integration.conftest import World
 from tests.support.servers import free_port, python, running, wait_until_served
 from tests.support.table import Table
 from tests.support.visitor import HttpVisitor, query_of
+from tests.support.world import World
 
 CHALICE = python("-c", "import sys; from chalice.cli import main; sys.exit(main())")
 SETTINGS = {

@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from simulator.personas import PERSONAS
-from tests.integration.conftest import World
 from tests.support.servers import PROJECT, clean_environment, python
 from tests.support.table import Table
 from tests.support.visitor import HttpVisitor, query_of
+from tests.support.world import World
 
 
 def test_a_login_is_remembered_until_the_logout(visitor: HttpVisitor, table: Table) -> None:

@@ -20,9 +20,9 @@ from chalicelib.cookies import Seal, encode
 from chalicelib.errors import BadRequest, ProfileInvalid
 from chalicelib.oauth import Attempt, read_callback
 from chalicelib.profile import Profile
-from tests.conftest import SECRET_KEY
 from tests.support.gateway import DOMAIN, event
 from tests.support.table import Table
+from tests.support.world import SECRET_KEY
 
 FUZZ = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 ROUTES = st.sampled_from(["/", "/login", "/callback", "/logout"])

@@ -11,6 +11,7 @@ import pytest
 
 from app import app
 from chalicelib import attempts, config, errors, oauth, sessions, users
+from deploy import smoke
 from tests.support.servers import PROJECT
 
 LAYERS = (
@@ -80,7 +81,7 @@ def test_app_imports_what_it_speaks_of() -> None:
     assert ours(tree) == {"oauth", "pages", "services", "web", "errors", "profile", "request"}
 
 
-@pytest.mark.parametrize("folder", ["simulator", "local"])
+@pytest.mark.parametrize("folder", ["simulator", "local", "deploy", "bench"])
 def test_the_tooling_and_the_app_do_not_know_each_other(folder: str) -> None:
     for tree in sources(folder).values():
         assert not any(name.startswith(("chalicelib", "app.")) or name == "app" for name in imports(tree))
@@ -188,3 +189,39 @@ def test_every_page_is_small_and_asks_nothing_of_other_hosts() -> None:
     assert sum(path.stat().st_size for path in folder.glob("*.html")) < 4096
     for path in folder.glob("*.html"):
         assert not re.search(r"<script|style=|https?://", path.read_text(encoding="utf-8")), path.name
+
+
+ROWS = [
+    f"{section}{number}"
+    for section, count in zip("ABCDEFGHIJK", (6, 15, 9, 10, 8, 5, 5, 4, 3, 3, 2), strict=True)
+    for number in range(1, count + 1)
+]
+
+
+def promises() -> dict[str, list[str]]:
+    """The tests of each row of docs/security.md, in the order of the document."""
+    rows = [row for row in tables("docs/security.md") if len(row) == 4]
+    return {
+        row[0].removesuffix("\\*"): re.findall(r"`(test_\w+)`", row[3])
+        for row in rows
+        if re.fullmatch(r"[A-K]\d+(\\\*)?", row[0])
+    }
+
+
+def test_the_security_document_lists_all_70_rows_and_tests_that_exist() -> None:
+    assert list(promises()) == ROWS
+    assert len(ROWS) == 70
+    written = {
+        node.name
+        for path in (PROJECT / "tests").rglob("test_*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef)
+    }
+    for row, tests in promises().items():
+        assert tests, row
+        assert set(tests) <= written, row
+
+
+def test_the_rows_that_the_security_document_marks_are_those_of_smoke() -> None:
+    marked = [row[0].removesuffix("\\*") for row in tables("docs/security.md") if row[0].endswith("\\*")]
+    assert marked == list(smoke.ROWS)

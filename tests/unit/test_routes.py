@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from chalicelib.cookies import Seal, encode
-from tests.conftest import SECRET_KEY
 from tests.support.gateway import DOMAIN, STAGE_URL, GatewayVisitor, event, invoke
 from tests.support.table import Table
 from tests.support.visitor import query_of
+from tests.support.world import SECRET_KEY
 
 SESSION = "__Host-spotify-session"
 DAY = 24 * 60 * 60

@@ -20,10 +20,10 @@ from chalicelib.deadline import Deadline
 from chalicelib.profile import Profile
 from chalicelib.users import Users
 from simulator.spotify import SCOPES, Application
-from tests.conftest import SECRET_KEY
 from tests.support.gateway import STAGE_URL, GatewayVisitor, event, invoke
 from tests.support.table import Table
 from tests.support.visitor import Reply, query_of
+from tests.support.world import SECRET_KEY
 
 SESSION = "__Host-spotify-session"
 ATTEMPT = "__Host-spotify-login-"

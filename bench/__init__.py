@@ -1,0 +1,1 @@
+"""Measurements and long runs. None of it is part of the tests."""

@@ -1,0 +1,63 @@
+"""The whole world as processes: the app under Chalice's local server, Spotify, DynamoDB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import requests
+
+from local.dynamodb import CREDENTIALS
+from tests.support.servers import free_port, python, running, wait_until_served
+from tests.support.table import TABLE, Table
+
+SECRET_KEY = "a key of the tests which opens nothing"
+LOCALHOST = "http://localhost:5000/callback"
+
+
+@dataclass(frozen=True)
+class World:
+    """Where everything is."""
+
+    home: str
+    spotify: str
+    dynamodb: str
+    environment: dict[str, str]
+    """What the app was given."""
+
+    @property
+    def table(self) -> Table:
+        keys = {name.lower(): value for name, value in CREDENTIALS.items() if name != "AWS_DEFAULT_REGION"}
+        return Table(endpoint_url=self.dynamodb, region_name=CREDENTIALS["AWS_DEFAULT_REGION"], **keys)
+
+    def asked(self, endpoint: str) -> int:
+        """How often Spotify was asked this, such as `POST /api/token`."""
+        return int(requests.get(f"{self.spotify}/_simulator/asked", timeout=5).json().get(endpoint, 0))
+
+
+@contextmanager
+def running_world() -> Iterator[World]:
+    """Start it all on free ports, and end it all."""
+    simulator = python("-m", "simulator", "--port", "0", "--allow-localhost", "--redirect-uri", LOCALHOST)
+    emulator = python("-m", "local.dynamodb", "--port", "0", "--table", TABLE)
+    with (
+        running([*simulator, "--redirect-uri", "http://127.0.0.1/callback"]) as spotify,
+        running(emulator) as dynamodb,
+    ):
+        spotify_url = spotify.wait_for(r"http://\S+")[0]
+        dynamodb_url = dynamodb.wait_for(r"http://[\w.:]+")[0]
+        environment = {
+            **CREDENTIALS,
+            "AWS_ENDPOINT_URL": dynamodb_url,
+            "SECRET_KEY": SECRET_KEY,
+            "SPOTIFY_CLIENT_ID": "simulated-client-id",
+            "SPOTIFY_CLIENT_SECRET": "simulated-client-secret",
+            "SPOTIFY_ACCOUNTS_URL": spotify_url,
+            "SPOTIFY_API_URL": spotify_url,
+        }
+        port = free_port()
+        app = python("-m", "local.server", "--host", "127.0.0.1", "--port", str(port), "--no-autoreload")
+        with running(app, environment):
+            wait_until_served(port)
+            yield World(f"http://127.0.0.1:{port}", spotify_url, dynamodb_url, environment)
