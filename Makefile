@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test smoke load check format lock package clean
+.PHONY: help run test smoke load mutate check format lock package clean
 
 PORT ?= 5000
 PYTHON ?= python3
@@ -19,6 +19,9 @@ smoke: .venv/ready ## Check the login server at URL from outside, row by row of 
 
 load: .venv/ready ## 1,000 logins by 50 browsers at once, simultaneous callbacks, races of login and logout
 	@$(BIN)/python -m bench.load
+
+mutate: .venv/ready ## Remove each guard of docs/security.md in turn, and see a test fall (ROWS="A1 C7" for some)
+	@$(BIN)/python -m bench.mutate $(ROWS)
 
 check: .venv/ready ## Lint, formatting and types
 	$(BIN)/ruff check

@@ -203,9 +203,10 @@ class TestLogin:
 
     def test_takes_nothing_from_its_query(self, visitor: GatewayVisitor) -> None:
         reply = visitor.get("/login?redirect_uri=https://evil.example&client_id=x&scope=y&state=z")
-        query = query_of(reply.location)
-        assert query["redirect_uri"] == f"{STAGE_URL}/callback"
+        query, usual = query_of(reply.location), query_of(visitor.begin())
         assert query["state"] != "z"
+        for name in ("client_id", "redirect_uri", "response_type", "scope"):
+            assert query[name] == usual[name]
 
     def test_begins_every_attempt_afresh(self, visitor: GatewayVisitor) -> None:
         queries = [query_of(visitor.begin()) for _ in range(20)]

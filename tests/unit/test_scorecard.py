@@ -90,16 +90,38 @@ class TestCallback:
         assert visitor.get(f"/callback?code=c&state={state}").status == 400
         assert tokens_asked() == 0
 
+    @pytest.mark.parametrize(
+        "query",
+        [
+            "state={state}&code=c&code=d",
+            "state={state}&state={state}&code=c",
+            "state={state}&code=",
+            "state={state}&code=c&error=access_denied",
+            "state={state}&code=%C3%A9",
+            "state={state}&code=a%20b",
+            "state={state}&code=" + "c" * 8192,
+            "state={state}&code=c&iss=https://evil.example",
+        ],
+    )
+    def test_an_odd_query_with_the_right_state_is_refused_and_spends_nothing(
+        self, visitor: GatewayVisitor, tokens_asked: Callable[[], int], query: str
+    ) -> None:
+        callback = visitor.agree(visitor.begin())
+        reply = visitor.get(f"/callback?{query.format(state=query_of(callback)['state'])}")
+        assert (reply.status, reply.set_cookies, tokens_asked()) == (400, [], 0)
+        assert visitor.get(callback).status == 307
+
     def test_an_attackers_finished_callback_logs_nobody_in(
-        self, visitor: GatewayVisitor, table: Table
+        self, visitor: GatewayVisitor, table: Table, tokens_asked: Callable[[], int]
     ) -> None:
         attacker = GatewayVisitor()
         for victim_is_logged_in in (False, True):
             callback = attacker.agree(attacker.begin(), "development")
             if victim_is_logged_in:
                 visitor.log_in("premium")
-            before = dict(visitor.cookies)
+            before, asked = dict(visitor.cookies), tokens_asked()
             assert visitor.get(callback).status == 400
+            assert tokens_asked() == asked
             assert visitor.cookies == before
             assert visitor.see_id() == ("pia.premium" if victim_is_logged_in else "None")
         assert "d3v3l0pm3n7m0d3u53r000" not in str(table.items())
@@ -336,3 +358,15 @@ def test_a_stored_item_says_when_it_ends(visitor: GatewayVisitor, table: Table) 
     (item,) = table.items()
     assert int(item["expires_at"]["N"]) > time.time()
     assert json.loads(item["profile"]["S"])["id"] == "pia.premium"
+
+
+def test_an_attempt_under_anothers_name_is_unknown(
+    visitor: GatewayVisitor, tokens_asked: Callable[[], int]
+) -> None:
+    """The cookie's name only finds it; the state that it holds decides."""
+    visitor.begin()
+    _, value = attempt_cookie(visitor)
+    callback = visitor.agree(visitor.begin())
+    name = [name for name in visitor.cookies if name.startswith(ATTEMPT)][-1]
+    assert visitor.get(callback, {"Cookie": f"{name}={value}"}).status == 400
+    assert tokens_asked() == 0
