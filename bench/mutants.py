@@ -129,7 +129,7 @@ MUTANTS = [
         ("I2", SERVICES, 'logging.getLogger("botocore").setLevel(logging.INFO)', 'logging.getLogger("botocore").setLevel(logging.DEBUG)'),
         ("I3", ERRORS, '    remedy = "Allow cookies for this site and log in again, here."\n    security = True\n', ""),
         ("J1", WIRE, '        if deadline.left() <= 0:\n            raise SpotifyTimeout(f"{endpoint} deadline")\n    return body', "    return body"),
-        ("J1", WIRE, "READ_SECONDS = 3.0, 5.0", "READ_SECONDS = 3.0, 50.0"),
+        ("J1", WIRE, "min(READ_SECONDS, left))", "READ_SECONDS + left)"),
         ("J2", SPOTIFY, "PATIENCE = 2\n", "PATIENCE = 4\n"),
         ("J3", SPOTIFY, "deadline, data=form, auth=self._client)\n        except", 'deadline, data=form | {"client_secret": self._client[1]})\n        except'),
         ("J3", WIRE, "allow_redirects=False", "allow_redirects=True"),
