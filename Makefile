@@ -1,7 +1,8 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test smoke load mutate check format lock package clean
+.PHONY: help run test smoke package bench load mutate check format lock clean
 
 PORT ?= 5000
+STAGE ?= prod
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -11,16 +12,22 @@ help: ## List these verbs
 run: .venv/ready ## Serve the whole login on http://127.0.0.1:5000, no account needed (PORT=5001 for another port)
 	@$(BIN)/python -m local --port $(PORT)
 
-test: .venv/ready ## Run every test, with coverage
+test: .venv/ready .runtime/ready ## Run every test, with coverage
 	$(BIN)/python -m pytest -n auto --cov
 
 smoke: .venv/ready ## Check the login server at URL from outside, row by row of docs/security.md
 	@$(BIN)/python -m deploy.smoke $(or $(URL),http://127.0.0.1:$(PORT))
 
+package: .venv/ready ## Make the zip that is deployed (STAGE=prod, or dev), the same bytes every time
+	@$(BIN)/python -m deploy.bundle $(STAGE)
+
+bench: .venv/ready .runtime/ready ## Measure cold starts, warm requests and round trips beside a plain Chalice app
+	@$(BIN)/python -m bench.cost
+
 load: .venv/ready ## 1,000 logins by 50 browsers at once, simultaneous callbacks, races of login and logout
 	@$(BIN)/python -m bench.load
 
-mutate: .venv/ready ## Remove each guard of docs/security.md in turn, and see a test fall (ROWS="A1 C7" for some)
+mutate: .venv/ready .runtime/ready ## Remove each guard of docs/security.md in turn, and see a test fall (ROWS="A1 C7" for some)
 	@$(BIN)/python -m bench.mutate $(ROWS)
 
 check: .venv/ready ## Lint, formatting and types
@@ -35,16 +42,23 @@ format: .venv/ready ## Format the code, and mend what can be mended
 lock: .venv/ready ## Pin the newest versions that pyproject.toml allows
 	$(BIN)/pip-compile -q --upgrade $(LOCK) -o requirements.txt pyproject.toml
 	$(BIN)/pip-compile -q --upgrade $(LOCK) -o requirements-dev.txt --extra dev -c requirements.txt pyproject.toml
+	printf 'awslambdaric\nboto3\n' | $(BIN)/pip-compile -q --upgrade $(LOCK) -o requirements-runtime.txt -c requirements-dev.txt -
 
 LOCK := --generate-hashes --allow-unsafe --strip-extras --no-annotate --no-header \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
 clean: ## Remove what was built and installed (not the local secret key)
-	rm -rf .venv .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .chalice/deployments
+	rm -rf .venv .runtime .package .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .chalice/deployments
 
 # The stamp is younger than both lists only once everything in them is installed.
 .venv/ready: requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12 ..." if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+# An interpreter with what AWS Lambda's runtime has, and nothing else.
+.runtime/ready: requirements-runtime.txt
+	$(PYTHON) -m venv .runtime
+	.runtime/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-runtime.txt
 	@touch $@

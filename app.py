@@ -8,6 +8,7 @@ from chalicelib.profile import Profile
 from chalicelib.request import MOVED, Request
 
 app = Chalice(app_name="spotify-login")
+services.prepare()
 view = web.views(app, services.redirect_uri, services.on_lambda)
 
 

@@ -126,7 +126,7 @@ MUTANTS = [
         ("H3", WEB, "except Exception as bug:", "except KeyError as bug:"),
         ("H4", APP, '@app.route("/logout")', '@app.route("/logout", methods=["GET", "POST"])'),
         ("I1", WEB, "            if answer.outcome:", "            if False:"),
-        ("I2", SERVICES, 'logging.getLogger("botocore").setLevel(logging.INFO)', 'logging.getLogger("botocore").setLevel(logging.DEBUG)'),
+        ("I2", SERVICES, 'logging.getLogger("botocore").setLevel(logging.WARNING)', 'logging.getLogger("botocore").setLevel(logging.DEBUG)'),
         ("I3", ERRORS, '    remedy = "Allow cookies for this site and log in again, here."\n    security = True\n', ""),
         ("J1", WIRE, '        if deadline.left() <= 0:\n            raise SpotifyTimeout(f"{endpoint} deadline")\n    return body', "    return body"),
         ("J1", WIRE, "min(READ_SECONDS, left))", "READ_SECONDS + left)"),

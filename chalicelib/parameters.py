@@ -15,6 +15,9 @@ from chalicelib.errors import ConfigurationError
 if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
 
+CONNECT_SECONDS, READ_SECONDS, TRIES = 1.0, 2.0, 2
+"""What a reading may take: with a pause between the tries, well within the 10 s of Lambda's init."""
+
 FRESH = 300.0
 """Seconds for which values are used before they are read again; a key rotation waits for a little longer."""
 
@@ -27,7 +30,7 @@ class Parameters:
         self._client = client
         self._path = path.rstrip("/")
         self._values: Mapping[str, str] = {}
-        self._read_at = 0.0
+        self._read_at = 0.0  # epoch seconds: other clocks stand still while Lambda freezes the process
         self._lock = threading.Lock()
 
     def values(self) -> Mapping[str, str]:
@@ -37,7 +40,7 @@ class Parameters:
             ConfigurationError: naming PARAMETER_PATH, where no reading has worked yet.
         """
         with self._lock:
-            if not self._read_at or time.monotonic() - self._read_at > FRESH:
+            if not 0 <= time.time() - self._read_at <= FRESH:
                 self._refresh()
             return self._values
 
@@ -48,7 +51,7 @@ class Parameters:
             if not self._read_at:
                 raise ConfigurationError("PARAMETER_PATH") from None
             events.record("configuration", "failed", reason="parameters_stale", error=type(failure).__name__)
-        self._read_at = time.monotonic()
+        self._read_at = time.time()
 
     def _read(self) -> Mapping[str, str]:
         pages = self._client().get_paginator("get_parameters_by_path")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from chalicelib.attempts import Attempts
 from chalicelib.config import NAMES, Config
@@ -16,12 +19,28 @@ from chalicelib.errors import ConfigurationError
 from chalicelib.sessions import Sessions
 
 if TYPE_CHECKING:
+    from botocore.session import Session
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_ssm import SSMClient
 
     from chalicelib.parameters import Parameters
     from chalicelib.spotify import Spotify
     from chalicelib.users import Users
+
+
+def prepare() -> None:
+    """On Lambda, make every part before the first visitor comes; elsewhere, nothing.
+
+    Lambda gives the initialization a whole core, and a request only what its memory buys of one. What is
+    wrong with the settings is said to the visitor who needs them.
+    """
+    if on_lambda():
+        gc.disable()  # what is made here stays: looking for garbage in it is a tenth of the time
+        with suppress(ConfigurationError):
+            spotify()
+            users()
+        gc.freeze()
+        gc.enable()
 
 
 def settings() -> Mapping[str, str]:
@@ -86,32 +105,44 @@ def _spotify(config: Config) -> Spotify:
 
 @lru_cache(maxsize=1)
 def _users(table: str) -> Users:
-    import boto3
-    from botocore.config import Config as ClientConfig
-    from botocore.exceptions import NoRegionError
-
     from chalicelib.users import CONNECT_SECONDS, READ_SECONDS, Users
 
-    once = ClientConfig(
-        connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS, retries={"total_max_attempts": 1}
-    )
-    logging.getLogger("botocore").setLevel(logging.INFO)  # at debug level it quotes what is stored
-    try:
-        client: DynamoDBClient = boto3.client("dynamodb", config=once)
-    except NoRegionError:
-        raise ConfigurationError("AWS_DEFAULT_REGION") from None
+    client: DynamoDBClient = _client("dynamodb", CONNECT_SECONDS, READ_SECONDS, tries=1)
     return Users(client, table)
 
 
 @lru_cache(maxsize=1)
 def _parameters(path: str) -> Parameters:
-    import boto3
-    from botocore.config import Config as ClientConfig
-
-    from chalicelib.parameters import Parameters
+    from chalicelib.parameters import CONNECT_SECONDS, READ_SECONDS, TRIES, Parameters
 
     def client() -> SSMClient:
-        patient = ClientConfig(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 3})
-        return boto3.client("ssm", config=patient)
+        ssm: SSMClient = _client("ssm", CONNECT_SECONDS, READ_SECONDS, tries=TRIES)
+        return ssm
 
     return Parameters(client, path)
+
+
+_making = threading.Lock()
+"""botocore's sessions are not made for threads; its clients are."""
+
+
+def _client(service: str, connect_seconds: float, read_seconds: float, tries: int) -> Any:
+    from botocore.config import Config as ClientConfig
+    from botocore.exceptions import NoRegionError
+
+    logging.getLogger("botocore").setLevel(logging.WARNING)  # at debug level it quotes what is stored
+    config = ClientConfig(
+        connect_timeout=connect_seconds, read_timeout=read_seconds, retries={"total_max_attempts": tries}
+    )
+    with _making:
+        try:
+            return _session().create_client(service, config=config)
+        except NoRegionError:
+            raise ConfigurationError("AWS_DEFAULT_REGION") from None
+
+
+@lru_cache(maxsize=1)
+def _session() -> Session:
+    from botocore.session import Session
+
+    return Session()

@@ -15,7 +15,7 @@ HOST = "127.0.0.1"
 
 
 class Handler(WSGIRequestHandler):
-    """Keeps connections alive, and logs nothing: what is asked here holds codes and tokens."""
+    """Logs nothing: what is asked here holds codes and tokens."""
 
     protocol_version = "HTTP/1.1"
 

@@ -44,8 +44,12 @@ def event(
 
 
 def invoke(sent: dict[str, Any]) -> Reply:
-    """Have the function answer an event."""
-    answer = app(sent, None)
+    """Have the app answer an event."""
+    return reply_of(app(sent, None))
+
+
+def reply_of(answer: Mapping[str, Any]) -> Reply:
+    """A function's answer, as API Gateway passes it on."""
     headers = {name.lower(): value for name, value in answer["headers"].items()}
     return Reply(
         answer["statusCode"], headers, answer["multiValueHeaders"].get("Set-Cookie", []), answer["body"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 from collections.abc import Iterator
@@ -136,11 +137,10 @@ def test_without_a_region_the_log_names_the_variable(
     assert log[-1]["settings"] == ["AWS_DEFAULT_REGION"]
 
 
-def test_login_needs_neither_boto3_nor_requests() -> None:
+def test_login_needs_no_client_of_anything() -> None:
     script = (
-        "import sys; from chalice.test import Client; from app import app;"
-        "reply = Client(app).http.get('/login');"
-        "print(reply.status_code, sorted({'boto3', 'requests'} & set(sys.modules)))"  # botocore: chalice.test's
+        "import sys; from tests.support.gateway import event, invoke;"
+        "print(invoke(event('/login')).status, sorted({'botocore', 'chalicelib.wire'} & set(sys.modules)))"
     )
     environment = {
         "SPOTIFY_CLIENT_ID": "id",
@@ -156,6 +156,31 @@ def test_login_needs_neither_boto3_nor_requests() -> None:
         check=True,
     ).stdout
     assert output.splitlines()[-1] == "307 []"
+
+
+def test_on_lambda_everything_is_made_before_the_first_visitor_comes(on_lambda: Any) -> None:
+    services._users.cache_clear()
+    services._spotify.cache_clear()
+    services.prepare()
+    assert services._users.cache_info().currsize == services._spotify.cache_info().currsize == 1
+    assert gc.isenabled()
+    gc.unfreeze()
+
+
+def test_elsewhere_nothing_is_made(settings: dict[str, str]) -> None:
+    services._spotify.cache_clear()
+    services.prepare()
+    assert services._spotify.cache_info().currsize == 0
+
+
+def test_a_function_without_settings_starts_all_the_same_and_says_so_when_it_is_asked(
+    on_lambda: Any, visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch, log: list[dict[str, Any]]
+) -> None:
+    monkeypatch.delenv("SECRET_KEY")
+    services.prepare()
+    assert not log
+    assert visitor.get("/login").status == 500
+    assert log[-1]["settings"] == ["SECRET_KEY"]
 
 
 def test_importing_the_app_needs_no_environment() -> None:

@@ -1,0 +1,1 @@
+"""What is deployed, run as AWS runs it."""

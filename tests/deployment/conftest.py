@@ -1,0 +1,42 @@
+"""The package, and a function made of it."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy import bundle
+from tests.support.counted import Cloud, cloud
+from tests.support.runtime import Function, function
+from tests.support.world import SECRET_KEY
+
+
+@pytest.fixture(scope="session")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The zip that `make package STAGE=dev` makes."""
+    return bundle.package("dev", tmp_path_factory.mktemp("bundle"))
+
+
+@pytest.fixture(scope="session")
+def task(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package unzipped, as Lambda has it in /var/task."""
+    folder = tmp_path_factory.mktemp("task")
+    zipfile.ZipFile(package).extractall(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def aws() -> Cloud:
+    """What the function talks to."""
+    return cloud(SECRET_KEY)
+
+
+@pytest.fixture
+def running(task: Path, aws: Cloud, tmp_path: Path) -> Iterator[Function]:
+    """The function, initialized, with nothing counted yet."""
+    with function(task, aws.environment, tmp_path / "log") as started:
+        aws.forget()
+        yield started

@@ -1,0 +1,111 @@
+"""Spotify and AWS over HTTP, on this machine, counting what they are asked."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from waitress.server import create_server
+
+from local.dynamodb import CREDENTIALS, create_table
+from simulator.spotify import Application, create_app
+from tests.support.gateway import STAGE_URL
+from tests.support.servers import PROJECT
+from tests.support.table import TABLE
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+@dataclass
+class Counted:
+    """A WSGI app, and what it was asked over how many connections."""
+
+    app: WSGIApplication
+    calls: list[str] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+    connections: set[str] = field(default_factory=set)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        environ["wsgi.input"] = io.BytesIO(body)
+        operation = environ.get("HTTP_X_AMZ_TARGET", "").partition(".")[2]
+        self.calls.append(operation or f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}")
+        self.bodies.append(body)
+        self.connections.add(environ["REMOTE_PORT"])
+        return self.app(environ, start_response)
+
+    def serve(self) -> str:
+        """Serve it, keeping connections alive as Spotify and AWS do; returns the URL."""
+        server = create_server(self, host="127.0.0.1", port=0)
+        threading.Thread(target=server.run, daemon=True).start()
+        return f"http://127.0.0.1:{server.effective_port}"
+
+    def forget(self) -> None:
+        """Begin to count anew."""
+        self.calls.clear()
+        self.bodies.clear()
+        self.connections.clear()
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """What a deployed function talks to, and the environment that leads it there."""
+
+    spotify: Counted
+    aws: Counted
+    aws_url: str
+    environment: dict[str, str]
+
+    def client(self, service: str) -> Any:
+        """A client of the emulated AWS."""
+        session = boto3.Session(
+            CREDENTIALS["AWS_ACCESS_KEY_ID"],
+            CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+            region_name=CREDENTIALS["AWS_DEFAULT_REGION"],
+        )
+        return session.client(service, endpoint_url=self.aws_url)  # type: ignore[call-overload]
+
+    def forget(self) -> None:
+        """Begin to count anew."""
+        self.spotify.forget()
+        self.aws.forget()
+
+
+def _configured(stage: str) -> dict[str, str]:
+    """The environment that Chalice gives a function."""
+    config = json.loads((PROJECT / ".chalice" / "config.json").read_text(encoding="utf-8"))
+    return {**config["environment_variables"], **config["stages"][stage]["environment_variables"]}
+
+
+def cloud(secret_key: str) -> Cloud:
+    """Serve it from threads of this process: the users table, the parameters of a stage, Spotify."""
+    spotify = Counted(create_app(Application(redirect_uris=(f"{STAGE_URL}/callback",))))
+    aws = Counted(DomainDispatcherApplication(create_backend_app))
+    spotify_url, aws_url = spotify.serve(), aws.serve()
+    create_table(aws_url, TABLE)
+    environment = {
+        **_configured("dev"),
+        **CREDENTIALS,
+        "AWS_REGION": CREDENTIALS["AWS_DEFAULT_REGION"],
+        "AWS_ENDPOINT_URL": aws_url,
+        "SPOTIFY_ACCOUNTS_URL": spotify_url,
+        "SPOTIFY_API_URL": spotify_url,
+    }
+    built = Cloud(spotify, aws, aws_url, environment)
+    parameters = {
+        "SPOTIFY_CLIENT_ID": Application.client_id,
+        "SPOTIFY_CLIENT_SECRET": Application.client_secret,
+        "SECRET_KEY": secret_key,
+    }
+    path = environment["PARAMETER_PATH"]
+    for name, value in parameters.items():
+        built.client("ssm").put_parameter(Name=f"{path}/{name}", Value=value, Type="SecureString")
+    built.forget()
+    return built

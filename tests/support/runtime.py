@@ -1,0 +1,165 @@
+"""Lambda on this machine: its real runtime client (awslambdaric) and a Runtime API for it."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from tests.support.gateway import GatewayVisitor, event, reply_of
+from tests.support.servers import PATIENCE, PROJECT
+from tests.support.visitor import Reply
+
+PYTHON = PROJECT / ".runtime" / "bin" / "python"
+"""An interpreter beside which is what Lambda's runtime has, and nothing else."""
+
+ARN = "arn:aws:lambda:eu-west-1:123456789012:function:spotify-login-test"
+
+
+class _RuntimeApi(ThreadingHTTPServer):
+    """The Lambda Runtime API, version 2018-06-01: one function asks for events and posts answers."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Exchange)
+        self.events: queue.Queue[bytes] = queue.Queue()
+        self.answers: queue.Queue[tuple[str, bytes]] = queue.Queue()
+
+
+class _Exchange(BaseHTTPRequestHandler):
+    server: _RuntimeApi
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
+
+    def do_GET(self) -> None:
+        self.server.answers.put(("next", b""))
+        event = self.server.events.get()
+        self.send_response(200)
+        self.send_header("Lambda-Runtime-Aws-Request-Id", "00000000-0000-4000-8000-000000000000")
+        self.send_header("Lambda-Runtime-Deadline-Ms", str(int(time.time() * 1000) + 25_000))
+        self.send_header("Lambda-Runtime-Invoked-Function-Arn", ARN)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(event)))
+        self.end_headers()
+        self.wfile.write(event)
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.answers.put((self.path.rpartition("/")[2], body))
+        self.send_response(202)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *arguments: Any) -> None:
+        """Nothing: the function's own log is what counts."""
+
+
+@dataclass
+class Function:
+    """A function that has been initialized and waits for events."""
+
+    process: subprocess.Popen[bytes]
+    log_file: Path
+    init_seconds: float
+    init_cpu_seconds: float
+    _api: _RuntimeApi
+
+    def invoke(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Have it answer an event; its next request for one has come when this returns."""
+        self._api.events.put(json.dumps(event).encode())
+        kind, body = self._api.answers.get(timeout=30)
+        assert kind == "response", f"{kind}: {body.decode()}\n{self.log}"
+        assert self._api.answers.get(timeout=30)[0] == "next"
+        return dict(json.loads(body))
+
+    @property
+    def log(self) -> str:
+        """What it has written so far."""
+        return self.log_file.read_text(errors="replace")
+
+    @property
+    def cpu_seconds(self) -> float:
+        """CPU time that it has used since its start."""
+        return _cpu_seconds(self.process.pid)
+
+    @property
+    def peak_rss_mb(self) -> float:
+        """The most memory that it has ever held."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+def _cpu_seconds(pid: int) -> float:
+    return time.clock_gettime((~pid << 3) | 2)  # the process's CPU clock, as clock_getcpuclockid(3) makes it
+
+
+@contextmanager
+def function(
+    task: Path,
+    environment: Mapping[str, str],
+    log_file: Path,
+    handler: str = "app.app",
+    python: Path = PYTHON,
+) -> Iterator[Function]:
+    """Start the function whose unzipped package is in `task`, as Lambda would."""
+    api = _RuntimeApi()
+    threading.Thread(target=api.serve_forever, daemon=True).start()
+    started = time.perf_counter()
+    with log_file.open("wb") as log:
+        process = subprocess.Popen(
+            [python, "-m", "awslambdaric", handler],
+            cwd=task,
+            env=_environment(task, environment, api.server_address[1]),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        kind, body = api.answers.get(timeout=PATIENCE)
+        seconds, cpu_seconds = time.perf_counter() - started, _cpu_seconds(process.pid)
+        assert kind == "next", f"{kind}: {body.decode()}"
+        yield Function(process, log_file, seconds, cpu_seconds, api)
+    finally:
+        process.kill()
+        process.wait(PATIENCE)
+        api.events.put(b"")
+        api.shutdown()
+        api.server_close()
+
+
+def _environment(task: Path, more: Mapping[str, str], port: int) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "LANG": "en_US.UTF-8",
+        "TZ": ":UTC",
+        "PYTHONDONTWRITEBYTECODE": "1",  # /var/task is read-only
+        "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{port}",
+        "AWS_LAMBDA_FUNCTION_NAME": "spotify-login-test",
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
+        "LAMBDA_TASK_ROOT": str(task),
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "AWS_REGION": "eu-west-1",
+        **more,
+    }
+
+
+@dataclass
+class FunctionVisitor(GatewayVisitor):
+    """Through API Gateway, to a function on Lambda's runtime client."""
+
+    function: Function | None = None
+
+    def send(self, path: str, headers: Mapping[str, str]) -> Reply:
+        assert self.function
+        return reply_of(self.function.invoke(event(path, headers, domain=self.domain, base=self.base)))
