@@ -10,7 +10,7 @@ help: ## List these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
 run: .venv/ready ## Serve the whole login on http://127.0.0.1:5000, no account needed (PORT=5001 for another port)
-	@$(BIN)/python -m local --port $(PORT)
+	@$(BIN)/python -m local --port "$(PORT)"
 
 test: .venv/ready .runtime/ready ## Run every test, with coverage
 	$(BIN)/python -m pytest -n auto --cov
@@ -53,12 +53,14 @@ clean: ## Remove what was built and installed (not the local secret key)
 # The stamp is younger than both lists only once everything in them is installed.
 .venv/ready: requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12 ..." if sys.version_info < (3, 11) else 0)'
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@echo "Installing what it needs into .venv, once: about a minute."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
 
 # An interpreter with what AWS Lambda's runtime has, and nothing else.
 .runtime/ready: requirements-runtime.txt
-	$(PYTHON) -m venv .runtime
-	.runtime/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-runtime.txt
+	@echo "Installing what Lambda's runtime has into .runtime, once."
+	@$(PYTHON) -m venv .runtime
+	@.runtime/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-runtime.txt
 	@touch $@

@@ -98,7 +98,7 @@ def fallen(tree: Path, mutant: Mutant, tests: dict[str, list[str]]) -> str:
     target.write_text(original.replace(mutant.guard, mutant.without), encoding="utf-8")
     try:
         files = list(dict.fromkeys(file for places in tests.values() for file in places))
-        run = subprocess.run(  # noqa: S603 - our own tests
+        run = subprocess.run(
             [
                 sys.executable,
                 "-m",

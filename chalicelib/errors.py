@@ -45,7 +45,7 @@ class LoginError(Exception):
     reason: ClassVar[str] = "bug"
     title: ClassVar[str] = "Something went wrong"
     message: ClassVar[str] = "This is our mistake, not yours."
-    remedy: ClassVar[str] = "Try again. If it happens again, tell whoever runs this site the reference below."
+    remedy: str = "Try again. If it happens again, tell whoever runs this site the reference below."
     security: ClassVar[bool] = False
 
     settings: tuple[str, ...] = ()
@@ -66,7 +66,9 @@ class ConfigurationError(LoginError):
     reason = "configuration"
     title = "This site is not set up yet"
     message = "Logging in needs settings that are missing or not usable."
-    remedy = "Its owner finds their names in the log, under the reference below."
+    remedy = (
+        "Its owner finds their names in the log (of make run: in the terminal), under the reference below."
+    )
 
     def __init__(self, *settings: str) -> None:
         super().__init__()
@@ -209,11 +211,13 @@ class SpotifyRateLimited(SpotifyError):
     reason = "spotify_rate_limited"
     title = "Spotify asks this app to slow down"
     message = "Too many people are using this application right now, or it has used up its quota at Spotify."
-    remedy = "Log in again later."
 
     def __init__(self, detail: str, retry_after: int) -> None:
         super().__init__(detail)
         self.retry_after = retry_after
+        minutes = round(retry_after / 60)
+        wait = f"{max(retry_after, 1)} seconds" if minutes < 2 else f"about {minutes} minutes"
+        self.remedy = f"Log in again in {wait}."
 
 
 class SpotifyTimeout(SpotifyError):
@@ -249,10 +253,10 @@ class SpotifyNonsense(SpotifyUnavailable):
 
 
 class ProfileInvalid(SpotifyNonsense):
-    """A profile without a usable id."""
+    """A profile that is not JSON, or has no usable id."""
 
     reason = "profile_invalid"
-    message = "Spotify sent a profile without a usable ID, so nothing was stored."
+    message = "Spotify sent a profile without a usable ID or in pieces, so nothing was stored."
 
 
 class UsersUnavailable(LoginError):

@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
 from botocore.parsers import ResponseParserError
 
 from chalicelib.deadline import Deadline
-from chalicelib.errors import ProfileInvalid, UsersUnavailable, UsersUncertain
+from chalicelib.errors import ConfigurationError, ProfileInvalid, UsersUnavailable, UsersUncertain
 from chalicelib.profile import Profile
 
 if TYPE_CHECKING:
@@ -139,6 +139,8 @@ def _repeat(
             if status < 500 and detail not in THROTTLED:
                 break
             error = unclear if status >= 500 else error
+        except NoCredentialsError:
+            raise ConfigurationError("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY") from None
         except (BotoCoreError, ResponseParserError) as failure:
             detail = type(failure).__name__
             error = unclear if isinstance(failure, HTTPClientError | ResponseParserError) else error

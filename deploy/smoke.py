@@ -331,6 +331,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make smoke", description=__doc__)
     parser.add_argument("url", help="the address of the home page, such as http://127.0.0.1:5000")
     site = Site(parser.parse_args().url.rstrip("/"))
+    try:
+        site.send("/")
+    except (requests.RequestException, OSError):
+        print(
+            f"Nothing answers at {site.url}. Start it with make run, or give another address: make smoke URL=https://…"
+        )
+        return 2
     failed, elsewhere = [], 0
     for name, check in ROWS.items():
         promise = (check.__doc__ or "").partition("\n")[0]

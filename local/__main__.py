@@ -11,9 +11,10 @@ import sys
 import threading
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from local import secret_key
-from simulator.loopback import HOST, answers
+from local.port import HOST, answers
 
 PROJECT = Path(__file__).resolve().parent.parent
 CONFIG = PROJECT / ".chalice" / "config.json"
@@ -26,22 +27,26 @@ GRACE = 5.0
 def main() -> int:
     """Run until a signal; returns the exit status."""
     parser = argparse.ArgumentParser(prog="make run", description=__doc__)
-    parser.add_argument("--port", type=int, default=5000)
-    port = parser.parse_args().port
+    parser.add_argument("--port", default="5000")
+    named = parser.parse_args().port
     stop = threading.Event()
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"):
         signal.signal(getattr(signal, name), lambda *_: stop.set())
 
-    problem = _problem(port)
+    problem = _problem(named)
     if problem:
         print(problem, file=sys.stderr)
         return 2
+    port = int(named)
     environment, notes = _environment(port)
     if stop.is_set():
         return 0
     command = [sys.executable, "-m", "local.server", "--host", HOST, "--port", str(port)]
-    # A session of its own: its whole process group can be ended, the reloader's worker too.
-    app = subprocess.Popen(command, cwd=PROJECT, env=environment, start_new_session=True)  # noqa: S603
+    # A session of its own: its whole process group can be ended, the reloader's worker too. Without the
+    # terminal: Chalice's prompts would ask it for its abilities at every start, and wait.
+    app = subprocess.Popen(  # noqa: S603
+        command, cwd=PROJECT, env=environment, start_new_session=True, stdin=subprocess.DEVNULL
+    )
     try:
         _watch(app, stop, port, notes)
     finally:
@@ -49,19 +54,28 @@ def main() -> int:
     return 0 if stop.is_set() else 1
 
 
-def _problem(port: int) -> str:
+def _problem(named: str) -> str:
     """Why it cannot start, in a sentence; empty if it can."""
-    if not 0 < port < 65536:
-        return f"{port} is not a port; take one from 1 to 65535, such as: make run PORT=5001"
+    if not (named.isascii() and named.isdigit() and 0 < int(named) < 65536):
+        return f"{named!r} is not a port; take one from 1 to 65535, such as: make run PORT=5001"
+    port = int(named)
     if answers(port):
         return (
             f"Port {port} is in use. End what uses it, or take another: make run PORT={port % 65535 + 1}\n"
             "(On a Mac port 5000 belongs to AirPlay Receiver, until System Settings turns that off.)"
         )
-    if os.environ.get("SPOTIFY_CLIENT_ID") and not os.environ.get("SPOTIFY_CLIENT_SECRET"):
+    application = ("SPOTIFY_CLIENT_ID", "SPOTIFY_CLIENT_SECRET")
+    given = [name for name in application if os.environ.get(name)]
+    if len(given) == 1:
         return (
-            "SPOTIFY_CLIENT_ID is set and SPOTIFY_CLIENT_SECRET is not. Set both to use your Spotify "
-            "application, or neither to use the simulator."
+            f"Only {given[0]} is set. Set {' and '.join(application)} to use your Spotify application, "
+            "or neither to use the simulator."
+        )
+    redirect_uri = urlsplit(os.environ.get("SPOTIFY_REDIRECT_URI", ""))
+    if redirect_uri.scheme == "http" and (redirect_uri.port or 80) != port:
+        return (
+            f"SPOTIFY_REDIRECT_URI leads to port {redirect_uri.port or 80}, and this is port {port}. "
+            f"Unset it, or: make run PORT={redirect_uri.port or 80}"
         )
     return ""
 
@@ -80,8 +94,9 @@ def _environment(port: int) -> tuple[dict[str, str], list[str]]:
 def _provide_spotify(environment: dict[str, str], port: int) -> str:
     redirect_uri = environment.get("SPOTIFY_REDIRECT_URI") or f"http://{HOST}:{port}/callback"
     if environment.get("SPOTIFY_CLIENT_ID"):
-        refused = redirect_uri.startswith("http://localhost")
-        warning = "\n           Spotify refuses localhost: use 127.0.0.1." if refused else ""
+        warning = ""
+        if redirect_uri.startswith("http://localhost"):
+            warning = "\n           Spotify has refused localhost since November 2025: use 127.0.0.1, unless it is registered."
         return f"Spotify:   the real one; register {redirect_uri} there, exactly so{warning}"
 
     from simulator.loopback import serve
@@ -100,10 +115,12 @@ def _provide_spotify(environment: dict[str, str], port: int) -> str:
 
 def _provide_dynamodb(environment: dict[str, str]) -> str:
     url = environment.get("AWS_ENDPOINT_URL_DYNAMODB") or environment.get("AWS_ENDPOINT_URL")
-    if url:
-        return f"DynamoDB:  yours, at {url}"
-
     from local import dynamodb
+
+    if url:
+        if urlsplit(url).hostname in (HOST, "localhost") and not environment.get("AWS_PROFILE"):
+            environment |= {**dynamodb.CREDENTIALS, **environment}  # an emulator's client wants some, too
+        return f"DynamoDB:  yours, at {url}"
 
     stage = json.loads(CONFIG.read_text(encoding="utf-8"))["stages"]["dev"]
     for name in [name for name in environment if name.startswith("AWS_")]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import threading
 from typing import TYPE_CHECKING
 
@@ -88,7 +89,10 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--table", default="spotify-login-users-dev")
     options = parser.parse_args()
-    print(f"DynamoDB at {start(options.table, options.port)}, table {options.table}", flush=True)
+    url = start(options.table, options.port)
+    exports = "".join(f"\nexport {name}={value}" for name, value in CREDENTIALS.items())
+    print(f"DynamoDB at {url}, table {options.table}\n\nexport AWS_ENDPOINT_URL={url}{exports}", flush=True)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Event().wait()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -35,6 +36,14 @@ class Server(chalice.local.ThreadedHTTPServer):
 
     request_queue_size = 128
 
+    def server_bind(self) -> None:
+        """Take the port, or say in a sentence that somebody else has it, and end."""
+        try:
+            super().server_bind()
+        except OSError as failure:
+            print(f"Port {self.server_address[1]} cannot be served: {failure.strerror}.", file=sys.stderr)
+            os._exit(1)  # Chalice serves from a thread; an exception would end only that
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing of a browser that went away."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
@@ -53,7 +62,7 @@ class Handler(chalice.local.ChaliceRequestHandler):
         event = self.happened.__dict__.pop("event", {})
         said = [event[name] for name in ("outcome", "reason", "detail", "error") if name in event]
         if "settings" in event:
-            said.append("set " + ", ".join(event["settings"]))
+            said.append("missing or not usable: " + ", ".join(event["settings"]))
         if "reason" in event:
             said.append(f"reference {event['request_id']}")
         path = self.path.partition("?")[0]
@@ -69,10 +78,19 @@ class Handler(chalice.local.ChaliceRequestHandler):
         return False
 
 
+def _explain(arguments: threading.ExceptHookArgs) -> None:
+    """Say what is wrong with the app: Chalice loads it in a thread, and waits for an edit when that fails."""
+    if isinstance(arguments.exc_value, RuntimeError):  # what Chalice makes of it, with file, line and reason
+        print(f"{arguments.exc_value}\n\nThe next save starts it again.", file=sys.stderr, flush=True)
+    else:
+        threading.__excepthook__(arguments)
+
+
 def main() -> None:
     """Run `chalice local` with the arguments of this program."""
     watcher.OSUtils = AppFiles  # type: ignore[attr-defined]
     chalice.local.LocalDevServer.__init__.__defaults__ = (Handler, Server)  # its handler_cls and server_cls
+    threading.excepthook = _explain
     logging.getLogger(EVENTS).addFilter(Handler.take_event)
     logging.getLogger("botocore").setLevel(logging.WARNING)
     arguments = sys.argv[1:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import threading
 
 from simulator.loopback import serve
@@ -28,6 +29,7 @@ def main() -> None:
     )
     url = serve(create_app(application), options.port)
     print(f"Spotify simulated at {url}", flush=True)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Event().wait()
 
 

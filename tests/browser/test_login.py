@@ -4,38 +4,33 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from tests.integration.conftest import table, world
+from tests.support import chromium
 from tests.support.table import Table
 from tests.support.world import World
 
 __all__ = ["table", "world"]
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
-
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    if CHROMIUM is None:
+def browser() -> Iterator[Browser]:
+    if chromium.PATH is None:
         if os.environ.get("CI"):
-            pytest.fail("Chromium is required here: apt-get install chromium")
-        pytest.skip("no Chromium on PATH (Debian: apt-get install chromium)")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
+            pytest.fail(chromium.MISSING)
+        pytest.skip(chromium.MISSING)
+    with chromium.chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
-def page(chromium: Browser) -> Iterator[Page]:
+def page(browser: Browser) -> Iterator[Page]:
     """A new page of a new browser profile; its console stays silent, but for the status of an error page."""
-    context = chromium.new_context()
+    context = browser.new_context()
     page = context.new_page()
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
@@ -120,7 +115,7 @@ def test_back_after_a_logout_shows_nothing_personal(page: Page, world: World) ->
     assert "User ID: None" in page.inner_text("main")
 
 
-def test_the_cookie_jar_is_empty_after_a_logout(page: Page, world: World) -> None:
+def test_the_session_cookie_is_gone_from_the_browser_after_a_logout(page: Page, world: World) -> None:
     page.goto(world.home)
     log_in(page)
     named = {cookie["name"]: cookie for cookie in page.context.cookies()}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import pty
 import shutil
 import signal
 import socket
 import stat
 import subprocess
+import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +18,16 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.support.servers import PROJECT, Process, free_port, is_free, python, running, wait_until_served
+from tests.support.servers import (
+    PROJECT,
+    Process,
+    clean_environment,
+    free_port,
+    is_free,
+    python,
+    running,
+    wait_until_served,
+)
 from tests.support.visitor import HttpVisitor
 
 PARTS = ("app.py", "chalicelib", ".chalice", "local", "simulator")
@@ -75,7 +87,10 @@ def test_everything_runs_reloads_and_ends(clone: Path) -> None:
 
         app = (clone / "app.py").read_text()
         (clone / "app.py").write_text(app + "\ndef broken(:\n")
-        program.wait_for("SyntaxError")
+        program.wait_for(
+            r"app.py\", line \d+\n *def broken\(:\n\nSyntaxError[^\n]*\n\nThe next save starts it"
+        )
+        assert "Traceback" not in program.output
         (clone / "app.py").write_text(app + "\n")
         until(lambda: "User ID" in title(port))
 
@@ -151,20 +166,67 @@ def test_a_redirect_uri_that_spotify_refuses_is_warned_of(clone: Path) -> None:
         "SPOTIFY_REDIRECT_URI": f"http://localhost:{port}/callback",
     }
     with run(clone, port, real) as program:
-        program.wait_for("Spotify refuses localhost")
+        program.wait_for("Spotify has refused localhost")
 
 
-def test_a_client_without_its_secret_is_one_clear_sentence(clone: Path) -> None:
-    with run(clone, free_port(), {"SPOTIFY_CLIENT_ID": "the-id"}) as program:
+@pytest.mark.parametrize("given", ["SPOTIFY_CLIENT_ID", "SPOTIFY_CLIENT_SECRET"])
+def test_half_of_an_application_is_one_clear_sentence(clone: Path, given: str) -> None:
+    with run(clone, free_port(), {given: "given"}) as program:
         assert program.wait() == 2
-    assert "SPOTIFY_CLIENT_SECRET is not" in program.output
+    assert program.output.startswith(f"Only {given} is set.")
+
+
+def test_a_redirect_uri_of_another_port_is_one_clear_sentence(clone: Path) -> None:
+    with run(clone, 5123, {"SPOTIFY_REDIRECT_URI": "http://127.0.0.1:5000/callback"}) as program:
+        assert program.wait() == 2
+    assert program.output.startswith("SPOTIFY_REDIRECT_URI leads to port 5000, and this is port 5123.")
+
+
+@pytest.mark.parametrize("port", ["", "abc", "0", "65536"])
+def test_what_is_no_port_is_one_clear_sentence(clone: Path, port: str) -> None:
+    with running(python("-m", "local", "--port", port), cwd=clone) as program:
+        assert program.wait() == 2
+    assert program.output.startswith(f"{port!r} is not a port")
+
+
+def test_a_server_whose_port_was_just_taken_says_so_and_ends(clone: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        server = python("-m", "local.server", "--host", "127.0.0.1", "--port", port)
+        with running(server, {"AWS_DEFAULT_REGION": "us-east-1"}, clone) as program:
+            program.wait()
+    assert f"Port {port} cannot be served: Address already in use." in program.output
+    assert "Traceback" not in program.output
+
+
+def test_it_asks_nothing_of_the_terminal(clone: Path) -> None:
+    port, (ours, terminal) = free_port(), pty.openpty()
+    before = termios.tcgetattr(terminal)
+    command = python("-m", "local", "--port", str(port))
+    program = subprocess.Popen(
+        command, cwd=clone, env=clean_environment(), stdin=terminal, stdout=terminal, stderr=terminal
+    )
+    try:
+        wait_until_served(port)
+        program.send_signal(signal.SIGQUIT)
+        assert program.wait(10) == 0
+        assert "\x1b" not in os.read(ours, 10_000).decode()
+        assert termios.tcgetattr(terminal) == before
+    finally:
+        program.kill()
+        program.wait()
+        os.close(ours)
+        os.close(terminal)
+    until(lambda: is_free(port))
 
 
 def test_make_run_is_that_program() -> None:
     dry = subprocess.run(
         ["make", "--dry-run", "run", "PORT=5123"], cwd=PROJECT, capture_output=True, text=True, check=True
     )
-    assert "python -m local --port 5123" in dry.stdout
+    assert 'python -m local --port "5123"' in dry.stdout
 
 
 def test_fifty_browsers_at_once_are_all_answered(clone: Path) -> None:

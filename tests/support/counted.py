@@ -45,7 +45,7 @@ class Counted:
         """Serve it, keeping connections alive as Spotify and AWS do; returns the URL."""
         server = create_server(self, host="127.0.0.1", port=0)
         threading.Thread(target=server.run, daemon=True).start()
-        return f"http://127.0.0.1:{server.effective_port}"
+        return f"http://127.0.0.1:{server.effective_port}"  # type: ignore[union-attr]
 
     def forget(self) -> None:
         """Begin to count anew."""

@@ -51,9 +51,9 @@ def invoke(sent: dict[str, Any]) -> Reply:
 def reply_of(answer: Mapping[str, Any]) -> Reply:
     """A function's answer, as API Gateway passes it on."""
     headers = {name.lower(): value for name, value in answer["headers"].items()}
-    return Reply(
-        answer["statusCode"], headers, answer["multiValueHeaders"].get("Set-Cookie", []), answer["body"]
-    )
+    alone = [headers.pop("set-cookie")] if "set-cookie" in headers else []
+    set_cookies = answer["multiValueHeaders"].get("Set-Cookie", alone)
+    return Reply(answer["statusCode"], headers, set_cookies, answer["body"])
 
 
 @dataclass

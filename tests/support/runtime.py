@@ -74,11 +74,15 @@ class Function:
     init_seconds: float
     init_cpu_seconds: float
     _api: _RuntimeApi
+    answer_seconds: float = 0.0
+    """How long the last answer took."""
 
     def invoke(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Have it answer an event; its next request for one has come when this returns."""
+        sent = time.perf_counter()
         self._api.events.put(json.dumps(event).encode())
         kind, body = self._api.answers.get(timeout=30)
+        self.answer_seconds = time.perf_counter() - sent
         assert kind == "response", f"{kind}: {body.decode()}\n{self.log}"
         assert self._api.answers.get(timeout=30)[0] == "next"
         return dict(json.loads(body))

@@ -146,6 +146,7 @@ def test_login_needs_no_client_of_anything() -> None:
         "SPOTIFY_CLIENT_ID": "id",
         "SPOTIFY_CLIENT_SECRET": "secret",
         "SECRET_KEY": "0123456789abcdefghijklmnopqrstuv",
+        "USERS_TABLE": "users",
     }
     output = subprocess.run(
         python("-c", script),

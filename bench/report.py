@@ -1,0 +1,99 @@
+"""The figures as tables and as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+from statistics import median
+
+from bench.figures import Figures
+from tests.support import chromium
+
+BASE = "nothing"
+SHARE = "512"
+"""The memory, in MB, whose cold waits are drawn: what .chalice/config.json asks for."""
+
+
+def tables(figures: Mapping[str, Figures]) -> str:
+    """Markdown: ratios to the function that does nothing first, then milliseconds and megabytes."""
+    names = list(figures)
+    parts = [
+        _table(
+            ["initialization", *names],
+            [
+                [
+                    "CPU, of doing nothing",
+                    *(f"{_cpu(one) / _cpu(figures[BASE]):.1f}x" for one in figures.values()),
+                ],
+                ["CPU, ms", *(f"{_cpu(one):.0f}" for one in figures.values())],
+                ["wall, ms", *(f"{median(one.init_wall):.0f}" for one in figures.values())],
+                ["peak memory, MB", *(f"{one.peak_rss:.0f}" for one in figures.values())],
+                [
+                    "zip / unpacked, MB",
+                    *(f"{one.zip_mb:.1f} / {one.unpacked_mb:.1f}" for one in figures.values()),
+                ],
+            ],
+        ),
+        _table(
+            ["cold wait, ms", *names],
+            [
+                [
+                    f"{memory} MB, {route}",
+                    *(_cell(one.cold.get(f"{memory} {route}")) for one in figures.values()),
+                ]
+                for memory, _, route in (key.partition(" ") for key in _longest(figures, "cold"))
+            ],
+        ),
+        _table(
+            ["warm request, CPU ms", *names[1:], "calls of this app"],
+            [
+                [
+                    route,
+                    *(f"{figures[name].warm[route]:.1f}" for name in names[1:]),
+                    ", ".join(figures[names[-1]].calls[route]) or "none",
+                ]
+                for route in figures[names[-1]].warm
+            ],
+        ),
+    ]
+    return "\n\n".join(parts)
+
+
+def plot(figures: Mapping[str, Figures], path: Path) -> None:
+    """Draw the cold waits as bars, by way of a browser."""
+    longest = max(wait for one in figures.values() for key, wait in one.cold.items() if key.startswith(SHARE))
+    bars = ""
+    for route in [key.partition(" ")[2] for key in _longest(figures, "cold") if key.startswith(SHARE)]:
+        bars += f"<h2>{escape(route)}</h2>"
+        for name, one in figures.items():
+            wait = one.cold.get(f"{SHARE} {route}")
+            if wait:
+                bars += f"<p><b>{escape(name)}</b><i style='width:{wait / longest * 480:.0f}px'></i>{wait:.0f} ms</p>"
+    page = (
+        "<style>body{font:14px sans-serif;width:760px;margin:16px;color:#222;background:#fff}h1{font-size:17px}"
+        "h2{font-size:14px;margin:14px 0 2px}p{margin:2px;display:flex;align-items:center;gap:8px}"
+        "b{width:110px;font-weight:400;text-align:right}i{height:14px;background:#3d6b8f}</style>"
+        f"<h1>A visitor's wait for the first answer of a cold function of {SHARE} MB</h1>{bars}"
+    )
+    with chromium.chromium() as browser:
+        tab = browser.new_page(viewport={"width": 800, "height": 200}, device_scale_factor=2)
+        tab.set_content(page)
+        tab.screenshot(path=path, full_page=True)
+
+
+def _cpu(one: Figures) -> float:
+    return median(one.init_cpu)
+
+
+def _longest(figures: Mapping[str, Figures], what: str) -> list[str]:
+    return max((list(getattr(one, what)) for one in figures.values()), key=len)
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None else f"{value:.0f}"
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
