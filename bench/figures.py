@@ -18,3 +18,5 @@ class Figures:
     """By share and route, such as "512 /callback"."""
     warm: dict[str, float] = field(default_factory=dict)
     calls: dict[str, list[str]] = field(default_factory=dict)
+    opened: dict[str, float] = field(default_factory=dict)
+    """Connections opened, on average."""

@@ -18,6 +18,8 @@ SHARE = "512"
 def tables(figures: Mapping[str, Figures]) -> str:
     """Markdown: ratios to the function that does nothing first, then milliseconds and megabytes."""
     names = list(figures)
+    warm = {name: one for name, one in figures.items() if one.warm}
+    routes = next(iter(warm.values())).warm
     parts = [
         _table(
             ["initialization", *names],
@@ -46,18 +48,24 @@ def tables(figures: Mapping[str, Figures]) -> str:
             ],
         ),
         _table(
-            ["warm request, CPU ms", *names[1:], "calls of this app"],
+            ["warm request, CPU ms", *warm],
+            [[route, *(f"{one.warm[route]:.1f}" for one in warm.values())] for route in routes],
+        ),
+        _table(
+            ["warm request, calls and connections opened", *warm],
             [
                 [
                     route,
-                    *(f"{figures[name].warm[route]:.1f}" for name in names[1:]),
-                    ", ".join(figures[names[-1]].calls[route]) or "none",
+                    *(
+                        f"{', '.join(one.calls[route]) or 'none'}; {one.opened[route]:.1f}"
+                        for one in warm.values()
+                    ),
                 ]
-                for route in figures[names[-1]].warm
+                for route in routes
             ],
         ),
     ]
-    return "\n\n".join(parts)
+    return "\n\n".join(part for part in parts if part)
 
 
 def plot(figures: Mapping[str, Figures], path: Path) -> None:
@@ -95,5 +103,5 @@ def _cell(value: float | None) -> str:
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
+    lines = [head, ["---"] * len(head), *rows] if rows else []
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

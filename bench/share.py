@@ -35,6 +35,15 @@ def group(memory_mb: int) -> Iterator[Path]:
         made.rmdir()
 
 
+def refusal() -> str:
+    """Why this machine lets us make no such group; empty where it does."""
+    try:
+        with group(WHOLE_CORE_MB):
+            return ""
+    except (OSError, StopIteration) as error:
+        return str(error) or "it has no control groups"
+
+
 def _root() -> Path:
     return next(path for path in ROOTS if path.is_dir())
 

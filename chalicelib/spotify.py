@@ -38,7 +38,7 @@ class Spotify:
         self._client = (client_id, client_secret)
         self._token_url = f"{accounts_url}/api/token"
         self._me_url = f"{api_url}/v1/me"
-        self._wire = Wire()
+        self._wire = Wire(tls=accounts_url.startswith("https:"))
 
     def exchange(self, code: str, code_verifier: str, redirect_uri: str, deadline: Deadline) -> str:
         """Exchange an authorization code for an access token (RFC 6749 §4.1.3, RFC 7636 §4.5).

@@ -7,8 +7,11 @@ import re
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, NamedTuple
 
+import certifi
 import requests
+from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
+from urllib3.util.ssl_ import create_urllib3_context
 
 from chalicelib.deadline import Deadline
 from chalicelib.errors import SpotifyNonsense, SpotifyTimeout, SpotifyUnavailable, SpotifyUnreachable
@@ -38,11 +41,26 @@ class Answer(NamedTuple):
         return f"{self.endpoint} {self.status}"
 
 
+class _Trust(HTTPAdapter):
+    """Reads whom to trust once. requests does so for every connection, which takes longer than the rest of it."""
+
+    def init_poolmanager(self, *args: Any, **more: Any) -> None:
+        context = create_urllib3_context()
+        context.load_verify_locations(certifi.where())
+        super().init_poolmanager(*args, ssl_context=context, **more)
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """Add nothing to what the context checks."""
+
+
 class Wire:
     """Keeps connections alive, and nothing else, from one visitor's login to the next."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, tls: bool = True) -> None:
+        """`tls`: get ready for https now; otherwise it is done when it is needed."""
         self._session = requests.Session()
+        if tls:
+            self._session.mount("https://", _Trust())
         # No proxies and no .netrc from the environment, and no cookie of one visitor in the login of another.
         self._session.trust_env = False
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))

@@ -77,10 +77,11 @@ def test_the_initialization_reads_the_parameters_and_no_request_does(
 def test_the_second_login_opens_no_connection(visitor: FunctionVisitor, aws: Cloud) -> None:
     visitor.log_in()
     callback = visitor.agree(visitor.begin())
-    before = aws.aws.connections | aws.spotify.connections
+    aws.forget()
     visitor.get(callback)
     visitor.see_id()
-    assert aws.aws.connections | aws.spotify.connections == before
+    assert (len(aws.spotify.calls), len(aws.aws.calls)) == (2, 2)
+    assert (aws.spotify.opened, aws.aws.opened) == (0, 0)
 
 
 def test_an_ordinary_profile_is_one_read_unit_and_one_write_unit(

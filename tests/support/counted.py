@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class Counted:
-    """A WSGI app, and what it was asked over how many connections."""
+    """A WSGI app, what it was asked, and how many connections were opened for it."""
 
     app: WSGIApplication
     calls: list[str] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
-    connections: set[str] = field(default_factory=set)
+    opened: int = 0
+    _ports: set[str] = field(default_factory=set)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
@@ -38,7 +39,8 @@ class Counted:
         operation = environ.get("HTTP_X_AMZ_TARGET", "").partition(".")[2]
         self.calls.append(operation or f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}")
         self.bodies.append(body)
-        self.connections.add(environ["REMOTE_PORT"])
+        self.opened += environ["REMOTE_PORT"] not in self._ports
+        self._ports.add(environ["REMOTE_PORT"])
         return self.app(environ, start_response)
 
     def serve(self) -> str:
@@ -51,7 +53,7 @@ class Counted:
         """Begin to count anew."""
         self.calls.clear()
         self.bodies.clear()
-        self.connections.clear()
+        self.opened = 0
 
 
 @dataclass(frozen=True)

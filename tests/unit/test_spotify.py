@@ -204,8 +204,8 @@ def test_nothing_is_sent_after_the_deadline() -> None:
 
 
 @pytest.fixture
-def untrusted(tmp_path: Path) -> str:
-    """The https URL of a server whose certificate nobody has signed but itself."""
+def certificate(tmp_path: Path) -> Path:
+    """A certificate for 127.0.0.1 that nobody has signed but itself, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.now(UTC)
@@ -227,17 +227,41 @@ def untrusted(tmp_path: Path) -> str:
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
     )
-    server = make_server("127.0.0.1", 0, Script([TOKEN]), ssl_context=(str(file), str(file)))
+    return file
+
+
+@pytest.fixture
+def secure(certificate: Path) -> int:
+    """The port of an https server with that certificate; it closes every connection after one answer."""
+    server = make_server("127.0.0.1", 0, Script([TOKEN, TOKEN]), ssl_context=(str(certificate),) * 2)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    return f"https://127.0.0.1:{server.server_port}"
+    return server.server_port
+
+
+def test_a_certificate_that_is_vouched_for_is_good_for_every_connection(
+    secure: int, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("certifi.where", lambda: str(certificate))
+    spotify = client(f"https://127.0.0.1:{secure}")
+    certificate.unlink()  # it has been read
+    assert [spotify.exchange("c", "v", "u", Deadline()) for _ in range(2)] == ["BQ-token"] * 2
+
+
+def test_a_certificate_for_another_host_gets_no_secret(
+    secure: int, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("certifi.where", lambda: str(certificate))
+    with pytest.raises(errors.SpotifyUnavailable) as failure:
+        client(f"https://localhost:{secure}").exchange("c", "v", "u", Deadline())
+    assert failure.value.detail == "token SSLError"
 
 
 def test_a_certificate_that_nobody_vouches_for_gets_no_secret(
-    untrusted: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    secure: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("CURL_CA_BUNDLE", "")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "")
     with pytest.raises(errors.SpotifyUnavailable) as failure:
-        client(untrusted).exchange("c", "v", "u", Deadline())
+        client(f"https://127.0.0.1:{secure}").exchange("c", "v", "u", Deadline())
     assert failure.value.detail == "token SSLError"
     assert not isinstance(failure.value, errors.SpotifyUnreachable), "it is not tried again"
