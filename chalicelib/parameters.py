@@ -48,9 +48,15 @@ class Parameters:
         try:
             self._values = self._read()
         except (BotoCoreError, ClientError) as failure:
+            reason = "parameters_stale" if self._read_at else "parameters_unread"
+            error = (
+                failure.response["Error"]["Code"]
+                if isinstance(failure, ClientError)
+                else type(failure).__name__
+            )
+            events.record("configuration", "failed", reason=reason, error=error)
             if not self._read_at:
                 raise ConfigurationError("PARAMETER_PATH") from None
-            events.record("configuration", "failed", reason="parameters_stale", error=type(failure).__name__)
         self._read_at = time.time()
 
     def _read(self) -> Mapping[str, str]:

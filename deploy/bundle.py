@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -29,6 +28,7 @@ from pathlib import Path, PurePosixPath
 import chalice.app
 
 from deploy import descriptions
+from deploy.stage import Problem, Stage, Stop
 
 PROJECT = Path(__file__).resolve().parents[1]
 BUILDS = PROJECT / ".package"
@@ -53,7 +53,7 @@ def bundle(stage: str, build: Path) -> None:
         for path in PROJECT.glob(pattern):
             _write(build / path.relative_to(PROJECT), path.read_bytes())
     _write(build / "requirements.txt", b"# vendor/ has them all.\n")
-    operations = descriptions.allowed(_policy(build, stage))
+    operations = descriptions.allowed(Stage.load(stage, build).policy(build))
     for name, version in _pinned().items():
         for inside, content in _library(name, version, operations):
             _write(build / "vendor" / inside, content)
@@ -76,14 +76,6 @@ def _write(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-def _policy(build: Path, stage: str) -> dict[str, object]:
-    stages = json.loads((build / ".chalice" / "config.json").read_text(encoding="utf-8"))["stages"]
-    if stage not in stages:
-        sys.exit(f"There is no stage {stage!r} in .chalice/config.json, only {', '.join(stages)}.")
-    policy_file = build / ".chalice" / stages[stage]["iam_policy_file"]
-    return dict(json.loads(policy_file.read_text(encoding="utf-8")))
-
-
 def _pinned() -> dict[str, str]:
     """The libraries of the package, and their versions."""
     deployed, installed = _pins("requirements.txt"), _pins("requirements-dev.txt")
@@ -103,8 +95,11 @@ def _library(
     """The files of an installed library that a function needs, by their paths in site-packages."""
     installed = distribution(name)
     if installed.version != version:
-        sys.exit(
-            f"{name} {version} is pinned, but {installed.version} is installed: run make clean, then again."
+        raise Stop(
+            Problem(
+                f"{name} {version} is pinned, but {installed.version} is installed.",
+                "make clean, then again.",
+            )
         )
     for path in installed.files or ():
         file = Path(str(path.locate()))
@@ -173,7 +168,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make package")
     parser.add_argument("stage")
     stage = parser.parse_args().stage
-    path = package(stage, BUILDS / stage)
+    try:
+        path = package(stage, BUILDS / stage)
+    except Stop as stop:
+        sys.exit("\n".join(map(str, stop.problems)))
     content = path.read_bytes()
     print(
         f"{path.relative_to(PROJECT)}: {len(content):,} bytes, SHA-256 {hashlib.sha256(content).hexdigest()}"

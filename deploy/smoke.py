@@ -327,22 +327,28 @@ def raw(site: Site, request: str) -> bytes:
 
 
 def main() -> int:
-    """Print each row and whether it holds; returns the exit status."""
+    """Check an address; returns the exit status."""
     parser = argparse.ArgumentParser(prog="make smoke", description=__doc__)
     parser.add_argument("url", help="the address of the home page, such as http://127.0.0.1:5000")
-    site = Site(parser.parse_args().url.rstrip("/"))
+    url = parser.parse_args().url.rstrip("/")
     try:
-        site.send("/")
+        Site(url).send("/")
     except (requests.RequestException, OSError):
         print(
-            f"Nothing answers at {site.url}. Start it with make run, or give another address: make smoke URL=https://…"
+            f"Nothing answers at {url}. Start it with make run, or give another address: make smoke URL=https://…"
         )
         return 2
+    return 1 if check(url) else 0
+
+
+def check(url: str) -> list[str]:
+    """Print each row and whether it holds at an address; returns those that fail."""
+    site = Site(url)
     failed, elsewhere = [], 0
-    for name, check in ROWS.items():
-        promise = (check.__doc__ or "").partition("\n")[0]
+    for name, holds in ROWS.items():
+        promise = (holds.__doc__ or "").partition("\n")[0]
         try:
-            check(site)
+            holds(site)
         except NotHere as reason:
             elsewhere += 1
             print(f"-     {name}  {promise} ({reason})", flush=True)
@@ -353,7 +359,7 @@ def main() -> int:
             print(f"ok    {name}  {promise}", flush=True)
     holding = len(ROWS) - len(failed) - elsewhere
     print(f"{len(ROWS)} rows at {site.url}: {holding} hold, {elsewhere} not here, {len(failed)} fail.")
-    return 1 if failed else 0
+    return failed
 
 
 if __name__ == "__main__":

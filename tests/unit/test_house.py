@@ -153,6 +153,17 @@ def test_the_tree_of_errors_is_drawn_as_it_grows() -> None:
     assert len(reasons) == len(set(reasons)), "a reason names one leaf"
 
 
+def test_the_operator_reads_whose_move_each_reason_is() -> None:
+    documented = {
+        reason
+        for row in tables("docs/operations.md")
+        for reason in re.findall(r"`([a-z_]+)`", row[0])
+        if len(row) == 2
+    }
+    reasons = {leaf.reason for leaf in leaves(errors.LoginError)}
+    assert documented == reasons | {"parameters_unread", "parameters_stale"}
+
+
 def test_stages_hold_no_secret_and_differ_only_in_their_names() -> None:
     stages = json.loads((PROJECT / ".chalice/config.json").read_text())["stages"]
     dev, prod = (json.dumps(stages[stage]).replace(stage, "STAGE") for stage in ("dev", "prod"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from chalicelib.config import Config
 from chalicelib.errors import ConfigurationError
 from tests.support.gateway import GatewayVisitor, event, invoke
 from tests.support.servers import PROJECT, clean_environment, python
+from tests.support.table import Table
 
 PATH = "/spotify-login/dev"
 
@@ -50,6 +52,33 @@ def test_parameters_supply_what_the_environment_does_not(
     on_lambda.put_parameter(Name=f"{PATH}/below/SPOTIFY_SCOPE", Value="x", Type="String")
     assert services.config() == before
     assert "PATH" not in services.settings()
+
+
+@pytest.mark.parametrize("stage", ["dev", "prod"])
+def test_the_policy_allows_exactly_what_the_app_calls(
+    stage: str, table: Table, visitor: GatewayVisitor, on_lambda: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store(on_lambda, monkeypatch, "SPOTIFY_CLIENT_ID", "SPOTIFY_CLIENT_SECRET", "SECRET_KEY")
+    services._session.cache_clear()
+    services._users.cache_clear()
+    called: set[str] = set()
+
+    def note(**call: Any) -> None:
+        called.add(call["event_name"].removeprefix("before-call."))
+
+    services._session().register("before-call", note)
+    for user_id in ("one", "one", "another"):  # a login, one again, and one as somebody else
+        visitor.log_in("premium", user_id)
+        assert visitor.see_id() == user_id
+    visitor.get("/logout")
+    platform = {"logs.CreateLogStream", "logs.PutLogEvents"}
+    statements = json.loads((PROJECT / f".chalice/policy-{stage}.json").read_text())["Statement"]
+    actions = [
+        action
+        for statement in statements
+        for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
+    ]
+    assert sorted(actions) == sorted(call.replace(".", ":") for call in called | platform)
 
 
 def test_more_parameters_than_one_page_are_read(on_lambda: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +127,7 @@ def test_a_refresh_that_fails_keeps_the_last_good_values_and_is_logged(
     client.working = False
     monkeypatch.setattr(parameters, "FRESH", 0.0)
     assert stored.values() == {"SPOTIFY_SCOPE": "user-read-email"}
-    assert [line["reason"] for line in log] == ["parameters_stale"]
+    assert [(line["reason"], line["error"]) for line in log] == [("parameters_stale", "ThrottlingException")]
 
 
 def test_a_first_load_that_fails_is_a_configuration_error_and_is_not_kept(

@@ -1,0 +1,135 @@
+"""A checkout of one's own, an emulated AWS to deploy it to, and whoever does that."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from simulator.loopback import serve
+from simulator.spotify import Application, create_app
+from tests.support.servers import PROJECT, clean_environment, free_port, python, running, wait_until_served
+from tests.support.visitor import HttpVisitor
+
+PYTHON = PROJECT / ".emulator" / "bin" / "python"
+REGION = "eu-west-1"
+APPLICATION = Application(client_id="0123456789abcdef" * 2, client_secret="fedcba9876543210" * 2)
+"""A Spotify application with an ID and a secret of Spotify's shape."""
+
+CHECKOUT = (
+    "app.py",
+    "chalicelib",
+    "deploy",
+    "simulator",
+    ".chalice",
+    "requirements.txt",
+    "requirements-dev.txt",
+)
+
+
+@dataclass
+class Emulator:
+    """An emulated AWS that enforces policies, a simulated Spotify, and a checkout."""
+
+    url: str
+    checkout: Path
+    api: str = "api1"
+    """The id of the API that is made next, or was made last."""
+    environment: dict[str, str] = field(default_factory=dict)
+    """What the terminal has besides."""
+
+    @property
+    def home(self) -> str:
+        """Where an API of API Gateway's is to be had here."""
+        return f"{self.url}/_aws/execute-api/{self.api}/api"
+
+    def client(self, service: str, key: tuple[str, str] = ("test", "test")) -> Any:
+        """A client with every right, unless another key is given."""
+        session = boto3.Session(*key, region_name=REGION)
+        return session.client(service, endpoint_url=self.url)  # type: ignore[call-overload]
+
+    def deploy(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Do what `make deploy`, `make doctor` and so on do, in a terminal of the checkout."""
+        variables = {**self.terminal, **environment}
+        return subprocess.run(
+            python("-m", "deploy", *arguments),
+            cwd=self.checkout,
+            env=clean_environment({name: value for name, value in variables.items() if value}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    @property
+    def terminal(self) -> dict[str, str]:
+        """The variables of a terminal in which everything is set."""
+        return {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": REGION,
+            "SPOTIFY_CLIENT_ID": APPLICATION.client_id,
+            "SPOTIFY_CLIENT_SECRET": APPLICATION.client_secret,
+            "SPOTIFY_REDIRECT_URI": f"{self.home}/callback",
+            **self.environment,
+        }
+
+    def visitor(self) -> HttpVisitor:
+        """Somebody with a browser."""
+        return HttpVisitor(home=self.home)
+
+    @property
+    def record(self) -> Path:
+        """What Chalice remembers."""
+        return self.checkout / ".chalice" / "deployed" / "dev.json"
+
+    def edit(self, **settings: Any) -> None:
+        """Change the shared part of .chalice/config.json."""
+        path = self.checkout / ".chalice" / "config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **settings}))
+
+
+@contextmanager
+def emulator(folder: Path) -> Iterator[Emulator]:
+    """Start one on a free port, with nothing in it."""
+    checkout = folder / "checkout"
+    checkout.mkdir()
+    for name in CHECKOUT:
+        source = PROJECT / name
+        if source.is_dir():
+            shutil.copytree(
+                source,
+                checkout / name,
+                ignore=shutil.ignore_patterns("__pycache__", "deploy*ed", "deployments"),
+            )
+        else:
+            shutil.copy(source, checkout)
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    callbacks = tuple(f"{url}/_aws/execute-api/api{number}/api/callback" for number in range(1, 5))
+    spotify = serve(
+        create_app(Application("Login on AWS", APPLICATION.client_id, APPLICATION.client_secret, callbacks))
+    )
+    environment = {
+        "BIND_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(port),
+        "AUTH": "true",
+        "TMPDIR": str(folder),  # it leaves the unzipped functions there
+        # Functions inherit the environment of the emulator.
+        "SPOTIFY_ACCOUNTS_URL": spotify,
+        "SPOTIFY_API_URL": spotify,
+    }
+    command = [str(PYTHON), str(Path(__file__).with_name("emulated_aws.py"))]
+    with running(command, environment, folder):
+        wait_until_served(port)
+        yield Emulator(url, checkout)
