@@ -48,9 +48,7 @@ class Stage:
         if name not in stages:
             known = ", ".join(stages)
             raise Stop(
-                Problem(
-                    f"There is no stage {name!r} in .chalice/config.json.", f"There are: {known}. Say STAGE=…"
-                )
+                Problem(f"There is no stage {name!r} in .chalice/config.json.", f"There are: {known}.")
             )
         variables = {**shared["environment_variables"], **stages[name]["environment_variables"]}
         return cls(name, {**shared, **stages[name], "environment_variables": variables})

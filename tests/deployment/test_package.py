@@ -99,7 +99,7 @@ def test_a_stage_that_does_not_exist_is_a_sentence() -> None:
     command = python("-m", "deploy.bundle", "prdo")
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr == "There is no stage 'prdo' in .chalice/config.json, only dev, prod.\n"
+    assert done.stderr == "There is no stage 'prdo' in .chalice/config.json.\n    There are: dev, prod.\n"
 
 
 def test_botocore_can_do_what_the_policy_allows_and_nothing_else(task: Path) -> None:
