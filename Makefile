@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test smoke package deploy doctor rotate-key destroy bench load mutate check format lock clean
+.PHONY: help run test screenshots smoke package deploy doctor rotate-key destroy bench load mutate check format lock clean
 
 PORT ?= 5000
 STAGE ?= prod
@@ -9,13 +9,18 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 help: ## List these verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 run: .venv/ready ## Serve the whole login on http://127.0.0.1:5000, no account needed (PORT=5001 for another port)
 	@$(BIN)/python -m local --port "$(PORT)"
 
 test: .venv/ready .runtime/ready .emulator/ready ## Run every test, with coverage
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --cov
+
+screenshots: .venv/ready ## Take pictures of every page in every state into screenshots/, and the README's
+	@$(BIN)/python -m pytest -q -k good_to_look tests/browser
+	@cp screenshots/somebody-light-640.png docs/home-light.png
+	@cp screenshots/somebody-dark-640.png docs/home-dark.png
 
 smoke: .venv/ready ## Check the login server at URL from outside, row by row of docs/security.md
 	@$(BIN)/python -m deploy.smoke $(or $(URL),http://127.0.0.1:$(PORT))

@@ -5,7 +5,7 @@ from chalice import Chalice
 from chalicelib import oauth, pages, services, web
 from chalicelib.errors import LoginSpent
 from chalicelib.profile import Profile
-from chalicelib.request import MOVED, Request
+from chalicelib.request import Request
 
 app = Chalice(app_name="spotify-login")
 services.prepare()
@@ -15,9 +15,8 @@ view = web.views(app, services.redirect_uri, services.on_lambda)
 @app.route("/")
 @view("home")
 def home(request: Request) -> web.Answer:
-    """Show `User ID: None`, or the id, name and picture of the logged-in Spotify user."""
-    user = services.sessions(request.jar, request.deadline).current_user()
-    return web.page(pages.home(user, request.address))
+    """Show `User ID: None`, or the logged-in Spotify user."""
+    return web.page(pages.home(services.current_user(request), services.scope(), request.address))
 
 
 @app.route("/login")
@@ -29,13 +28,18 @@ def login(request: Request) -> web.Answer:
     someone who is logged in.
     """
     if request.elsewhere:
-        return web.redirect(request.address.url(f"/login?{MOVED}=1"))
+        return web.redirect(request.own_login)
     if request.foreign and services.sessions(request.jar, request.deadline).claimed():
         return web.page(pages.ask_to_log_in(request.address))
     config = services.config()
     attempt = services.attempts(request.jar).begin()
     url = oauth.authorization_url(
-        config.accounts_url, config.client_id, config.scope, request.address.redirect_uri, attempt
+        config.accounts_url,
+        config.client_id,
+        config.scope,
+        request.address.redirect_uri,
+        attempt,
+        show_dialog=request.show_dialog,
     )
     return web.redirect(url, outcome="begun")
 

@@ -78,9 +78,18 @@ def begun_at(state: str) -> int:
 
 
 def authorization_url(
-    accounts_url: str, client_id: str, scope: str, redirect_uri: str, attempt: Attempt
+    accounts_url: str,
+    client_id: str,
+    scope: str,
+    redirect_uri: str,
+    attempt: Attempt,
+    *,
+    show_dialog: bool = False,
 ) -> str:
-    """The authorization request (RFC 6749 §4.1.1, RFC 7636 §4.3) as a URL at Spotify."""
+    """The authorization request (RFC 6749 §4.1.1, RFC 7636 §4.3) as a URL at Spotify.
+
+    With `show_dialog` Spotify asks even somebody who has agreed before, who can then be somebody else.
+    """
     query = {
         "client_id": client_id,
         "response_type": "code",
@@ -89,6 +98,7 @@ def authorization_url(
         "state": attempt.state,
         "code_challenge": attempt.code_challenge,
         "code_challenge_method": "S256",
+        **({"show_dialog": "true"} if show_dialog else {}),
     }
     return f"{accounts_url}/authorize?{urlencode(query)}"
 

@@ -29,6 +29,11 @@ class Profile:
     text: str
     """The JSON as it came: floats, depth and spelling survive, which they would not as DynamoDB's types."""
 
+    @property
+    def fields(self) -> list[str]:
+        """The names of what Spotify told about the user."""
+        return [_printable(name) for name in json.loads(self.text)]
+
     @classmethod
     def parse(cls, text: str) -> Profile:
         """Read the body of GET /v1/me. Only a usable id is demanded of it.

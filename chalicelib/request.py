@@ -16,6 +16,9 @@ from chalicelib.deadline import Deadline
 MOVED = "moved"
 """The query parameter that marks a request which we have sent to the app's own address already."""
 
+SHOW_DIALOG = "show_dialog"
+"""The query parameter of `/login`, by Spotify's name, that lets a person log in as somebody else."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -30,6 +33,16 @@ class Request:
     foreign: bool
     """Whether another site made the browser send it (Fetch Metadata, or Origin and Referer)."""
     deadline: Deadline = field(default_factory=Deadline)
+
+    @property
+    def show_dialog(self) -> bool:
+        """Whether `show_dialog=true` stands in the query, once. Any other value says nothing."""
+        return self.query.get(SHOW_DIALOG) == ["true"]
+
+    @property
+    def own_login(self) -> str:
+        """The same login at the app's own address, marked as moved there."""
+        return self.address.url(f"/login?{MOVED}=1" + (f"&{SHOW_DIALOG}=true" if self.show_dialog else ""))
 
     @classmethod
     def read(cls, received: ChaliceRequest, redirect_uri: str, *, on_lambda: bool) -> Request:

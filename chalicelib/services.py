@@ -12,11 +12,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.attempts import Attempts
-from chalicelib.config import NAMES, Config
+from chalicelib.config import EVERY_SCOPE, NAMES, Config
 from chalicelib.cookies import Jar, Seal
 from chalicelib.deadline import Deadline
 from chalicelib.errors import ConfigurationError
-from chalicelib.sessions import Sessions
+from chalicelib.request import Request
+from chalicelib.sessions import Sessions, User
 
 if TYPE_CHECKING:
     from botocore.session import Session
@@ -62,6 +63,11 @@ def redirect_uri() -> str:
     return settings().get("SPOTIFY_REDIRECT_URI", "").strip()
 
 
+def scope() -> str:
+    """The scopes that a login asks for, whether or not the settings are complete."""
+    return settings().get("SPOTIFY_SCOPE", "").strip() or EVERY_SCOPE
+
+
 def on_lambda() -> bool:
     """Whether this is Lambda: its runtime sets the name of the function."""
     return bool(os.environ.get("AWS_LAMBDA_FUNCTION_NAME"))
@@ -94,6 +100,15 @@ def attempts(jar: Jar) -> Attempts:
 def sessions(jar: Jar, deadline: Deadline) -> Sessions:
     """The session of the browser whose cookies these are. Where it has none, nothing need be configured."""
     return Sessions(jar, lambda: Seal(Sessions.PURPOSE, config().secret_keys), users, deadline)
+
+
+def current_user(request: Request) -> User | None:
+    """Who is logged in, or None.
+
+    Raises:
+        UsersUnavailable: the users table does not answer.
+    """
+    return sessions(request.jar, request.deadline).current_user()
 
 
 @lru_cache(maxsize=1)

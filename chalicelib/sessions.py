@@ -37,12 +37,24 @@ class Session:
     issued: int
 
     @property
+    def ends(self) -> int:
+        """When it ends, if it is not issued again, in epoch seconds."""
+        return min(self.issued + IDLE, self.login_time + LIFETIME)
+
+    @property
     def seconds_left(self) -> int:
-        """Seconds until it ends, if it is not issued again; 0 or less if it has, or is from the future."""
+        """Seconds until it ends; 0 or less if it has, or is from the future."""
         now = int(time.time())
-        if self.issued > now + SKEW:
-            return 0
-        return min(self.issued + IDLE, self.login_time + LIFETIME) - now
+        return 0 if self.issued > now + SKEW else self.ends - now
+
+
+@dataclass(frozen=True)
+class User:
+    """Somebody who is logged in."""
+
+    profile: Profile
+    session_ends: int
+    """Epoch seconds; later, if they come back before."""
 
 
 class Sessions:
@@ -68,7 +80,7 @@ class Sessions:
                 return session if session.seconds_left > 0 else None
         return None
 
-    def current_user(self) -> Profile | None:
+    def current_user(self) -> User | None:
         """The logged-in user, or None. Keeps a session in use alive; never ends one.
 
         Raises:
@@ -77,10 +89,13 @@ class Sessions:
         session = self.claimed()
         if session is None:
             return None
-        user = self._users().find(session.account_key, session.login_id, self._deadline)
-        if user and session.issued < time.time() - RENEWAL:
-            self._write(replace(session, issued=int(time.time())))
-        return user
+        profile = self._users().find(session.account_key, session.login_id, self._deadline)
+        if profile is None:
+            return None
+        if session.issued < time.time() - RENEWAL:
+            session = replace(session, issued=int(time.time()))
+            self._write(session)
+        return User(profile, session.ends)
 
     def open(self, user: Profile) -> Session:
         """Log a user in. The session that this browser had ends, copies of its cookie included.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
@@ -11,7 +13,8 @@ from markupsafe import Markup
 
 from chalicelib.address import Address
 from chalicelib.errors import LoginError
-from chalicelib.profile import PICTURE_HOSTS, Profile
+from chalicelib.profile import PICTURE_HOSTS
+from chalicelib.sessions import User
 
 HERE = Path(__file__).parent
 
@@ -32,14 +35,26 @@ CONTENT_SECURITY_POLICY = "; ".join(
 """Nothing but our style sheet, the empty icon and Spotify's profile pictures (CSP Level 3)."""
 
 
-def home(user: Profile | None, address: Address) -> str:
-    """The home page, of nobody or of the logged-in user."""
+def home(user: User | None, scope: str, address: Address) -> str:
+    """The home page, of nobody or of the logged-in user; `scope` is what a login asks for."""
     links = {"login": address.url("/login"), "logout": address.url("/logout")}
     if user is None:
-        return _page("Log in with Spotify", "nobody.html", **links)
-    picture = _template("picture.html").format(url=user.picture) if user.picture else ""
-    name = user.display_name or user.id
-    return _page("Logged in with Spotify", "somebody.html", id=user.id, name=name, picture=picture, **links)
+        count = len(scope.split())
+        permissions = "one permission" if count == 1 else f"{count} permissions"
+        return _page("Log in with Spotify", "nobody.html", permissions=permissions, **links)
+    profile = user.profile
+    ends = datetime.fromtimestamp(user.session_ends, UTC)
+    return _page(
+        "Logged in with Spotify",
+        "somebody.html",
+        id=profile.id,
+        name=profile.display_name or profile.id,
+        picture=_template("picture.html").format(url=profile.picture) if profile.picture else "",
+        ends=f"{ends.day} {ends:%B %Y}",
+        ends_at=ends.isoformat(),
+        stored=", ".join(profile.fields),
+        **links,
+    )
 
 
 def ask_to_log_in(address: Address) -> str:
@@ -61,10 +76,17 @@ def failure(error: LoginError, reference: str, address: Address | None) -> str:
         error.title,
         "failure.html",
         message=error.message,
-        remedy=error.remedy,
+        remedy=_linked(error.remedy),
         reference=reference,
         links=links,
     )
+
+
+def _linked(text: str) -> Markup:
+    """A sentence of ours, with the addresses in it as links."""
+    parts = re.split(r"(https://[\w./-]*\w)", text)
+    link = Markup('<a href="{0}">{0}</a>')
+    return Markup("").join(link.format(part) if part.startswith("https://") else part for part in parts)
 
 
 @cache

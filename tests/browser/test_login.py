@@ -2,50 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Iterator
+from playwright.sync_api import Page
 
-import pytest
-from playwright.sync_api import Browser, Page
-
-from tests.integration.conftest import table, world
-from tests.support import chromium
+from tests.browser.conftest import log_in
 from tests.support.table import Table
 from tests.support.world import World
-
-__all__ = ["table", "world"]
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    if chromium.PATH is None:
-        if os.environ.get("CI"):
-            pytest.fail(chromium.MISSING)
-        pytest.skip(chromium.MISSING)
-    with chromium.chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A new page of a new browser profile; its console stays silent, but for the status of an error page."""
-    context = browser.new_context()
-    page = context.new_page()
-    said: list[str] = []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    # Spotify's pictures are not on this machine.
-    context.route(re.compile("^https://"), lambda route: route.fulfill(content_type="image/gif", body=b""))
-    yield page
-    context.close()
-    assert [text for text in said if "the server responded with a status of" not in text] == []
-
-
-def log_in(page: Page, persona: str = "Pia Premium") -> None:
-    page.get_by_role("link", name="Log in").first.click()
-    page.get_by_label(persona).first.check()
-    page.get_by_role("button", name="Agree").click()
 
 
 def test_a_person_logs_in_and_out(page: Page, world: World, table: Table) -> None:
@@ -91,16 +52,73 @@ def test_localhost_leads_to_a_login_that_works(page: Page, world: World) -> None
     page.get_by_role("link", name="Log out").click()
 
 
+def elsewhere(world: World) -> str:
+    """A page of another site: all ports of 127.0.0.1 are one site, localhost is another."""
+    return world.spotify.replace("127.0.0.1", "localhost") + "/authorize"
+
+
 def test_a_link_on_another_site_does_not_log_out(page: Page, world: World, table: Table) -> None:
     page.goto(world.home)
     log_in(page)
-    page.goto(world.spotify + "/authorize")
+    page.goto(elsewhere(world))
     page.evaluate("url => { location.href = url }", f"{world.home}/logout")
     page.wait_for_url(f"{world.home}/logout")
     assert "Log out?" in page.inner_text("h1")
     assert len(table.items()) == 1
     page.get_by_role("link", name="Log out").click()
     assert "User ID: None" in page.inner_text("main")
+
+
+def test_a_link_on_another_site_does_not_log_in_somebody_who_is(page: Page, world: World) -> None:
+    page.goto(world.home)
+    log_in(page)
+    page.goto(elsewhere(world))
+    page.evaluate("url => { location.href = url }", f"{world.home}/login")
+    page.wait_for_url(f"{world.home}/login")
+    assert "Log in again?" in page.inner_text("h1")
+    page.get_by_role("link", name="Stay as I am").click()
+    assert "User ID: pia.premium" in page.inner_text("main")
+    page.get_by_role("link", name="Log out").click()
+
+
+def test_a_link_that_is_fetched_in_advance_does_nothing(page: Page, world: World, table: Table) -> None:
+    page.goto(world.home)
+    log_in(page)
+    page.goto(world.spotify + "/authorize")
+    with page.expect_event("requestfailed", lambda request: request.url == f"{world.home}/logout") as fetched:
+        page.evaluate(
+            """url => document.head.append(Object.assign(document.createElement("link"), {rel: "prefetch", href: url}))""",
+            f"{world.home}/logout",
+        )
+    assert fetched.value.all_headers()["sec-purpose"] == "prefetch"
+    assert len(table.items()) == 1
+    page.goto(world.home)
+    assert "User ID: pia.premium" in page.inner_text("main")
+    page.get_by_role("link", name="Log out").click()
+
+
+def test_two_tabs_finish_in_either_order(page: Page, world: World) -> None:
+    for first, second in ((0, 1), (1, 0)):
+        tabs = [page.context.new_page(), page.context.new_page()]
+        for tab in tabs:
+            tab.goto(world.home)
+            tab.get_by_role("link", name="Log in with Spotify").click()
+        for number in (first, second):
+            tabs[number].get_by_role("button", name="Agree").click()
+            assert "User ID: pia.premium" in tabs[number].inner_text("main")
+        tabs[second].get_by_role("link", name="Log out").click()
+
+
+def test_somebody_else_can_log_in_in_the_same_browser(page: Page, world: World, table: Table) -> None:
+    page.goto(world.home)
+    log_in(page)
+    page.get_by_role("link", name="Log in as somebody else").click()
+    assert "show_dialog=true" in page.url
+    page.locator("input[value=development]").check()
+    page.get_by_role("button", name="Agree").click()
+    assert "User ID: 31deva" in page.inner_text("main")
+    assert len(table.items()) == 1, "what was stored of the first is erased"
+    page.get_by_role("link", name="Log out").click()
 
 
 def test_back_after_a_logout_shows_nothing_personal(page: Page, world: World) -> None:

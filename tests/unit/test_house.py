@@ -17,9 +17,10 @@ from tests.support.servers import PROJECT
 LAYERS = (
     {"errors", "deadline", "cookies", "events"},
     {"config", "address", "profile", "oauth", "parameters", "wire"},
-    {"attempts", "spotify", "users", "pages", "request"},
+    {"attempts", "spotify", "users", "request"},
     {"sessions"},
-    {"services", "web"},
+    {"services", "pages"},
+    {"web"},
 )
 """Each module imports from the layers before its own, the leaves first."""
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -42,7 +44,35 @@ class TestHome:
         reply = invoke(event("/"))
         assert reply.status == 200
         assert "User ID: None" in reply.text
-        assert reply.links == [f"{STAGE_URL}/login", f"{STAGE_URL}/logout"]
+        assert reply.links == [
+            f"{STAGE_URL}/login",
+            f"{STAGE_URL}/login?show_dialog=true",
+            f"{STAGE_URL}/logout",
+        ]
+
+    @pytest.mark.parametrize(
+        ("scope", "said"),
+        [("", "17 permissions"), ("user-read-email", "one permission"), ("a b", "2 permissions")],
+    )
+    def test_says_what_logging_in_will_ask_for(
+        self, visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch, scope: str, said: str
+    ) -> None:
+        monkeypatch.setenv("SPOTIFY_SCOPE", scope)
+        assert f"Spotify will ask you for {said}." in visitor.get("/").words
+
+    @pytest.mark.parametrize(("login_age", "days"), [(0, 7), (25 * DAY, 5)], ids=["idle", "in all"])
+    def test_says_until_when_and_what_is_stored(
+        self, visitor: GatewayVisitor, table: Table, login_age: int, days: int
+    ) -> None:
+        visitor.log_in("premium")
+        visitor.cookies[SESSION] = session_cookie(*login_of(table), login_age, 0)
+        reply = visitor.get("/")
+        end = datetime.fromisoformat(re.findall(r'<time datetime="([^"]+)"', reply.text)[0])
+        assert abs(end.timestamp() - time.time() - days * DAY) < 10
+        assert f">{end.day} {end:%B %Y}</time>" in reply.text
+        (item,) = table.items()
+        for name in json.loads(item["profile"]["S"]):
+            assert name in reply.words
 
     def test_shows_the_user_after_a_login(self, visitor: GatewayVisitor) -> None:
         visitor.log_in("premium")
@@ -200,6 +230,23 @@ class TestLogin:
     ) -> None:
         monkeypatch.setenv("SPOTIFY_SCOPE", "user-read-email")
         assert query_of(visitor.begin())["scope"] == "user-read-email"
+
+    def test_lets_a_person_be_somebody_else(self, visitor: GatewayVisitor) -> None:
+        assert query_of(visitor.get("/login?show_dialog=true").location)["show_dialog"] == "true"
+
+    @pytest.mark.parametrize(
+        "query",
+        ["show_dialog=false", "show_dialog=TRUE", "show_dialog=", "show_dialog=true&show_dialog=true"],
+    )
+    def test_takes_show_dialog_for_true_only_once(self, visitor: GatewayVisitor, query: str) -> None:
+        assert "show_dialog" not in query_of(visitor.get(f"/login?{query}").location)
+
+    def test_keeps_that_wish_on_the_way_to_the_own_address(
+        self, visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SPOTIFY_REDIRECT_URI", "https://login.example.com/callback")
+        assert visitor.get("/login?show_dialog=true").location.endswith("/login?moved=1&show_dialog=true")
+        assert visitor.get("/login?show_dialog=yes").location == "https://login.example.com/login?moved=1"
 
     def test_takes_nothing_from_its_query(self, visitor: GatewayVisitor) -> None:
         reply = visitor.get("/login?redirect_uri=https://evil.example&client_id=x&scope=y&state=z")
@@ -519,7 +566,8 @@ def test_what_chalice_answers_itself_has_them_too() -> None:
 def test_a_custom_domain_has_no_stage_in_its_links(table: Table) -> None:
     visitor = GatewayVisitor(home="https://login.example.com", domain="login.example.com", base="")
     assert visitor.log_in().location == "https://login.example.com/"
-    assert visitor.get("/").links == ["https://login.example.com/login", "https://login.example.com/logout"]
+    links = {link.partition("?")[0] for link in visitor.get("/").links}
+    assert links == {"https://login.example.com/login", "https://login.example.com/logout"}
 
 
 def test_no_header_of_the_request_moves_a_link(visitor: GatewayVisitor) -> None:

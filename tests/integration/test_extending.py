@@ -1,0 +1,87 @@
+"""The examples of docs/extending.md, applied and run."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.servers import PROJECT, clean_environment, python
+
+PATCHES = re.findall(
+    r"```diff\n(.*?)```", (PROJECT / "docs" / "extending.md").read_text(encoding="utf-8"), re.DOTALL
+)
+
+STORY = """
+import os
+from moto import mock_aws
+from simulator.loopback import serve
+from simulator.spotify import Application, create_app
+from tests.support.gateway import STAGE_URL, GatewayVisitor
+from tests.support.table import TABLE, Table
+
+spotify = serve(create_app(Application(redirect_uris=(f"{STAGE_URL}/callback",))))
+os.environ |= {
+    "SPOTIFY_CLIENT_ID": Application.client_id,
+    "SPOTIFY_CLIENT_SECRET": Application.client_secret,
+    "SPOTIFY_ACCOUNTS_URL": spotify,
+    "SPOTIFY_API_URL": spotify,
+    "SECRET_KEY": "a key of the tests which opens nothing",
+    "USERS_TABLE": TABLE,
+    "AWS_DEFAULT_REGION": "eu-west-1",
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+}
+with mock_aws():
+    Table().create()
+    visitor = GatewayVisitor()
+"""
+
+EXAMPLES = {
+    "something else of the profile": """
+    visitor.log_in("premium")
+    assert "Subscription: premium" in visitor.get("/").words
+""",
+    "a route for people who are logged in": """
+    assert visitor.get("/account").location == f"{STAGE_URL}/login"
+    visitor.log_in("premium")
+    assert "Only Pia Premium sees this." in visitor.get("/account").words
+    visitor.get("/logout")
+    assert visitor.get("/account").location == f"{STAGE_URL}/login"
+""",
+}
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of the app, to be changed."""
+    shutil.copytree(PROJECT / "chalicelib", tmp_path / "chalicelib")
+    shutil.copy(PROJECT / "app.py", tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("patch", "example"), list(zip(PATCHES, EXAMPLES, strict=True)))
+def test_an_example_works_as_it_stands(checkout: Path, patch: str, example: str) -> None:
+    subprocess.run(["git", "apply"], input=patch, text=True, cwd=checkout, check=True)
+    subprocess.run(
+        python("-c", STORY + EXAMPLES[example]),
+        cwd=checkout,
+        env=clean_environment({"PYTHONPATH": f"{checkout}:{PROJECT}"}),
+        check=True,
+    )
+
+
+def test_the_scopes_of_the_example_are_asked_for() -> None:
+    text = (PROJECT / "docs" / "extending.md").read_text(encoding="utf-8")
+    (scope,) = re.findall(r'SPOTIFY_SCOPE="([^"]+)"', text)
+    story = f"""
+    os.environ["SPOTIFY_SCOPE"] = {scope!r}
+    assert "2 permissions" in visitor.get("/").words
+    assert visitor.log_in("premium").status == 307
+    assert visitor.see_id() == "pia.premium"
+"""
+    environment = clean_environment({"PYTHONPATH": str(PROJECT)})
+    subprocess.run(python("-c", STORY + story), env=environment, check=True)
