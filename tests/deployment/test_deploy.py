@@ -13,14 +13,18 @@ import boto3
 import pytest
 import requests
 from botocore.exceptions import ClientError
+from playwright.sync_api import Page
 
 from deploy import secrets
 from deploy.account import Account
 from deploy.secrets import Secrets
 from deploy.stage import PROJECT, Stage
+from tests.browser.conftest import browser, log_in, page
 from tests.support.deployment import APPLICATION, PYTHON, REGION, Emulator, emulator
 from tests.support.servers import python, running
 from tests.support.visitor import query_of
+
+__all__ = ["browser", "page"]
 
 TABLE = "spotify-login-users-dev"
 PATH = "/spotify-login/dev"
@@ -97,6 +101,15 @@ def test_anybody_can_log_in_at_that_url(deployed: Emulator) -> None:
     assert somebody.get("/logout").location == f"{deployed.home}/"
     assert somebody.see_id() == "None"
     assert deployed.client("dynamodb").scan(TableName=TABLE)["Items"] == []
+
+
+def test_a_browser_can_log_in_at_that_url(deployed: Emulator, page: Page) -> None:
+    page.goto(f"{deployed.home}/")
+    log_in(page)
+    assert page.url == f"{deployed.home}/"
+    assert "User ID: pia.premium" in page.inner_text("main")
+    page.get_by_role("link", name="Log out").click()
+    assert "User ID: None" in page.inner_text("main")
 
 
 def test_what_outlives_a_deployment_is_as_promised(deployed: Emulator) -> None:
