@@ -64,7 +64,7 @@ lock: .venv/ready ## Pin the newest versions that pyproject.toml allows
 	printf 'awslambdaric\nboto3\n' | $(BIN)/pip-compile -q --upgrade $(LOCK) -o requirements-runtime.txt -c requirements-dev.txt -
 	printf 'ministack\ncfn-lint\n' | $(BIN)/pip-compile -q --upgrade $(LOCK) -o requirements-emulator.txt -
 
-LOCK := --generate-hashes --allow-unsafe --strip-extras --no-annotate --no-header \
+LOCK := --generate-hashes --allow-unsafe --no-strip-extras --no-annotate --no-header \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
 clean: ## Remove what was built and installed (not the local secret key)

@@ -13,9 +13,12 @@ from moto import mock_aws
 
 from simulator.loopback import serve
 from simulator.spotify import Application, create_app
+from tests.support.browser import browser, page
 from tests.support.gateway import STAGE_URL, GatewayVisitor
 from tests.support.table import TABLE, Table
 from tests.support.world import SECRET_KEY
+
+__all__ = ["browser", "page"]
 
 REDIRECT_URIS = (
     "http://127.0.0.1/callback",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import Page
 
-from tests.browser.conftest import log_in
+from tests.support.browser import log_in
 from tests.support.table import Table
 from tests.support.world import World
 

@@ -19,12 +19,10 @@ from deploy import secrets
 from deploy.account import Account
 from deploy.secrets import Secrets
 from deploy.stage import PROJECT, Stage
-from tests.browser.conftest import browser, log_in, page
+from tests.support.browser import log_in
 from tests.support.deployment import APPLICATION, PYTHON, REGION, Emulator, emulator
 from tests.support.servers import python, running
 from tests.support.visitor import query_of
-
-__all__ = ["browser", "page"]
 
 TABLE = "spotify-login-users-dev"
 PATH = "/spotify-login/dev"

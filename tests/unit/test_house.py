@@ -5,9 +5,12 @@ from __future__ import annotations
 import ast
 import json
 import re
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from app import app
 from chalicelib import attempts, config, errors, oauth, sessions, users
@@ -182,6 +185,25 @@ def test_the_policy_allows_what_the_app_does_with_its_own_table(stage: str) -> N
     assert parameters["Action"] == "ssm:GetParametersByPath"
     assert all(f"/spotify-login/{stage}" in resource for resource in parameters["Resource"])
     assert logs["Resource"].endswith(f"/aws/lambda/spotify-login-{stage}:*")
+
+
+def pinned(path: str) -> list[Requirement]:
+    lines = (PROJECT / path).read_text().splitlines()
+    return [Requirement(line.rstrip(" \\")) for line in lines if "==" in line]
+
+
+def test_every_extra_that_a_pinned_package_asks_for_is_pinned_with_it() -> None:
+    """Otherwise pip refuses the whole list on the day that the package has a newer version."""
+    locked = {canonicalize_name(pin.name): pin.extras for pin in pinned("requirements-dev.txt")}
+    asked = [Requirement(line) for name in locked for line in requires(name) or ()]
+    missing = [
+        str(needed)
+        for needed in asked
+        if needed.extras and (needed.marker is None or needed.marker.evaluate({"extra": ""}))
+        if not needed.extras <= locked.get(canonicalize_name(needed.name), set())
+    ]
+    assert any(needed.extras for needed in asked)
+    assert missing == []
 
 
 def test_every_link_of_the_documents_leads_somewhere() -> None:

@@ -1,0 +1,52 @@
+"""A real browser for a test, one for each worker of the test run; and what a person does in it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.support import chromium
+
+PORTRAIT = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 96 96"><rect width="96" height="96" fill="#c98f6b"/>
+<circle cx="48" cy="40" r="18" fill="#f6e3d0"/><path d="M12 96a36 34 0 0 1 72 0z" fill="#5b6fa8"/></svg>"""
+"""In the place of Spotify's pictures, which are not on this machine."""
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium, where there is one; CI insists on it."""
+    if chromium.PATH is None:
+        if os.environ.get("CI"):
+            pytest.fail(chromium.MISSING)
+        pytest.skip(chromium.MISSING)
+    with chromium.chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A new page of a new browser profile; its console stays silent, but for the status of an error page."""
+    context = browser.new_context()
+    page = context.new_page()
+    said: list[str] = []
+    context.on("console", lambda message: said.append(message.text))
+    context.on("weberror", lambda error: said.append(str(error.error)))
+    context.route(
+        re.compile("^https://"), lambda route: route.fulfill(content_type="image/svg+xml", body=PORTRAIT)
+    )
+    yield page
+    context.close()
+    expected = ("the server responded with a status of", "net::ERR_BLOCKED_BY_RESPONSE.NotSameOrigin")
+    assert [text for text in said if not any(words in text for words in expected)] == []
+
+
+def log_in(page: Page, persona: str = "premium", user_id: str = "") -> None:
+    """From the home page, as one of the simulator's personas."""
+    page.get_by_role("link", name="Log in with Spotify").click()
+    page.locator(f"input[value={persona}]").check()
+    page.get_by_label("Another user ID").fill(user_id)
+    page.get_by_role("button", name="Agree").click()
