@@ -46,7 +46,7 @@ bench: .venv/ready .runtime/ready ## Measure cold starts, warm requests and roun
 load: .venv/ready ## 1,000 logins by 50 browsers at once, simultaneous callbacks, races of login and logout
 	@$(BIN)/python -m bench.load
 
-mutate: .venv/ready .runtime/ready ## Remove each guard of docs/security.md in turn, and see a test fall (ROWS="A1 C7" for some)
+mutate: .venv/ready .runtime/ready .emulator/ready ## Remove each guard of docs/security.md in turn, and see a test fall (ROWS="A1 C7" for some)
 	@$(BIN)/python -m bench.mutate $(ROWS)
 
 check: .venv/ready ## Lint, formatting and types

@@ -19,7 +19,8 @@ from bench.mutants import MUTANTS, Mutant
 PROJECT = Path(__file__).resolve().parent.parent
 WORKERS = os.cpu_count() or 1
 COPIED = ("app.py", "chalicelib", ".chalice", "deploy", "docs", "local", "simulator", "tests", "bench")
-FILES = ("pyproject.toml", "requirements.txt", "README.md", "Makefile")
+FILES = ("pyproject.toml", "requirements.txt", "requirements-dev.txt", "README.md", "Makefile")
+INSTALLED = (".runtime", ".emulator")
 
 
 def main() -> int:
@@ -63,7 +64,7 @@ def promised() -> dict[str, list[str]]:
 def written() -> dict[str, list[str]]:
     """The files that hold a test of each name, cheap ones first."""
     found: dict[str, list[str]] = {}
-    order = ("unit", "faults", "integration", "browser")
+    order = ("unit", "faults", "integration", "browser", "deployment")
     for path in sorted(
         (PROJECT / "tests").rglob("test_*.py"), key=lambda path: order.index(path.parent.name)
     ):
@@ -84,6 +85,8 @@ def copy(tree: Path) -> Path:
             shutil.copy(source, tree / name)
     for name in FILES:
         shutil.copy(PROJECT / name, tree)
+    for name in INSTALLED:
+        (tree / name).symlink_to(PROJECT / name)
     return tree
 
 
