@@ -47,11 +47,13 @@ def attempt_cookie(visitor: GatewayVisitor) -> tuple[str, str]:
 
 
 def changed_by_a_byte(text: str) -> list[str]:
-    """Every text that differs from this one by one character; of each place, two others."""
+    """Texts that differ from this one by one character; its neighbour is among them, which in the last place
+    of base64 spells the same bytes.
+    """
     return [
         text[:place] + other + text[place + 1 :]
         for place in range(len(text))
-        for other in "AB-"
+        for other in ("A", "B", "-", chr(ord(text[place]) + 1))
         if other != text[place]
     ]
 
