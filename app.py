@@ -1,75 +1,71 @@
 """Log in with Spotify: four routes on AWS Lambda. Start reading here."""
 
+from functools import partial
+
 from chalice import Chalice
 
 from chalicelib import oauth, pages, services, web
 from chalicelib.errors import LoginSpent
-from chalicelib.profile import Profile
 from chalicelib.request import Request
 
 app = Chalice(app_name="spotify-login")
+app.register_middleware(web.add_headers, "http")
 services.prepare()
-view = web.views(app, services.redirect_uri, services.on_lambda)
+view = partial(web.view, app)
 
 
 @app.route("/")
 @view("home")
-def home(request: Request) -> web.Answer:
+def home(request: Request) -> web.Result:
     """Show `User ID: None`, or the logged-in Spotify user."""
-    return web.page(pages.home(services.current_user(request), services.scope(), request.address))
+    return web.page(pages.home(services.current_user(request), services.scope(request), request.address))
 
 
 @app.route("/login")
 @view("login")
-def login(request: Request) -> web.Answer:
-    """Send the browser to Spotify's authorization page, with a fresh state and PKCE challenge.
+def login(request: Request) -> web.Result:
+    """Redirect to Spotify's authorization page with a fresh state and PKCE challenge.
 
-    First to the app's own address, if it came by another; and not without asking, if another site sent
-    someone who is logged in.
+    Ask first if another site sent a browser that is logged in.
     """
-    if request.elsewhere:
-        return web.redirect(request.own_login)
-    if request.foreign and services.sessions(request.jar, request.deadline).claimed():
+    if request.foreign and services.sessions(request).claimed():
         return web.page(pages.ask_to_log_in(request.address))
-    config = services.config()
-    attempt = services.attempts(request.jar).begin()
-    url = oauth.authorization_url(
-        config.accounts_url,
-        config.client_id,
-        config.scope,
-        request.address.redirect_uri,
-        attempt,
-        show_dialog=request.show_dialog,
-    )
-    return web.redirect(url, outcome="begun")
+    config = services.config(request)
+    attempt = services.attempts(request).begin()
+    redirect_uri = request.address.redirect_uri
+    url = oauth.authorization_url(config, redirect_uri, attempt, show_dialog=request.show_dialog)
+    return web.redirect(url, "begun")
 
 
 @app.route("/callback")
-@view("login")
-def callback(request: Request) -> web.Answer:
-    """Check the state, exchange the code, fetch the current user, remember them, open the session."""
-    answer = oauth.read_callback(request.query, services.config().accounts_url)
-    attempt = services.attempts(request.jar).spend(answer.state)
-    sessions = services.sessions(request.jar, request.deadline)
+@view("login", moves=False)
+def callback(request: Request) -> web.Result:
+    """Spend the attempt, exchange the code, fetch the profile, store the user, open the session, go home.
+
+    A callback that is reloaded in a logged-in browser goes home and does nothing else.
+    """
     home_url = request.address.url("/")
-    if attempt.spent:
-        if sessions.current_user():
+    response = oauth.read_callback(request.query, services.config(request).accounts_url)
+    # The attempt is spent before the response is looked into: it works once, whatever Spotify decided.
+    attempt = services.attempts(request).spend(response.state, response.code or response.error)
+    if attempt is None:
+        if services.current_user(request):
             return web.redirect(home_url)
         raise LoginSpent
-    code, redirect_uri = answer.authorization_code(), request.address.redirect_uri
-    spotify = services.spotify()
-    access_token = spotify.exchange(code, attempt.code_verifier, redirect_uri, request.deadline)
-    user = Profile.parse(spotify.current_user(access_token, request.deadline))
-    session = sessions.open(user)
-    return web.redirect(home_url, outcome="completed", login_id=session.login_id)
+    code, spotify = response.authorization_code(), services.spotify(request)
+    access_token = spotify.exchange(code, attempt.code_verifier, request.address.redirect_uri)
+    session, note = services.sessions(request).open(spotify.fetch_profile(access_token))
+    return web.redirect(home_url, "completed", session.login_id, detail=note)
 
 
 @app.route("/logout")
 @view("logout")
-def logout(request: Request) -> web.Answer:
-    """Erase the stored user info, drop the cookie, go home. Asks first, if another site sent the browser."""
-    if request.foreign:
+def logout(request: Request) -> web.Result:
+    """Erase the stored user info, clear the cookie, go home. Ask first unless our own page or the user asked."""
+    sessions = services.sessions(request)
+    if not request.own and sessions.claimed():
         return web.page(pages.ask_to_log_out(request.address))
-    ended = services.sessions(request.jar, request.deadline).close()
-    home_url = request.address.url("/")
-    return web.redirect(home_url, "completed", ended.login_id) if ended else web.redirect(home_url)
+    home_url, ended = request.address.url("/"), sessions.close()
+    if ended is None:
+        return web.redirect(home_url, headers=web.CLEAR_CACHE)
+    return web.redirect(home_url, "completed", ended.login_id, headers=web.CLEAR_CACHE)

@@ -1,21 +1,20 @@
 """Where the app lives: the origin and base path of every link, redirect and redirect URI."""
 
-from __future__ import annotations
-
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote
 
+from chalicelib.config import BASE_PATH, DOMAIN, LOOPBACK, PORT
 from chalicelib.errors import BadRequest, ConfigurationError
 
 LOOPBACK_HOST = "127.0.0.1"
 LOCAL_PORT = 5000
 
-_BASE_PATH = re.compile(r"(/(?!\.\.?(/|$))[\w.~-]+)*", re.ASCII)
-_DOMAIN = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{1,5})?", re.ASCII)
-_LOOPBACK = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(?::(\d{1,5}))?", re.ASCII)
+_DOMAIN = re.compile(DOMAIN, re.ASCII)
+_BASE_PATH = re.compile(BASE_PATH, re.ASCII)
+_LOOPBACK = re.compile(rf"{LOOPBACK}({PORT})", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Address:
 
     @property
     def host(self) -> str:
-        """Host and, where it is not the scheme's own, port."""
+        """The host and, where it is not the scheme's default, the port."""
         return self.origin.partition("://")[2]
 
     @property
@@ -41,77 +40,49 @@ class Address:
         return self.url("/callback")
 
     def url(self, path: str) -> str:
-        """The absolute URL of a route, named by its path, such as `/login`."""
+        """The absolute URL of a route, given its path, such as `/login`."""
         return self.origin + self.base_path + path
 
 
-def resolve(context: Mapping[str, Any], host: str, redirect_uri: str, *, on_lambda: bool) -> Address:
-    """Find the app's own address; nothing that a client can forge decides about it on Lambda.
+def resolve(context: Mapping[str, Any], host: str, own: Sequence[str], *, on_lambda: bool) -> Address:
+    """Find the app's own address. On Lambda nothing that a client can forge decides it.
 
-    `context` is the event's requestContext, `host` the Host header or "", `redirect_uri` the setting or "".
+    `context` is the event's requestContext, `host` the Host header or "", `own` what the settings say: see
+    `config.own_address`.
 
     Raises:
-        ConfigurationError: SPOTIFY_REDIRECT_URI is unusable, or is needed and missing.
-        BadRequest: the request's path has no place in a URL of ours.
+        ConfigurationError: SPOTIFY_REDIRECT_URI is needed and missing, or is http where visitors use https.
+        BadRequest: the request's path cannot be part of one of our URLs.
     """
     domain = context.get("domainName")
-    if redirect_uri:
-        address = from_redirect_uri(redirect_uri)
+    if own:
+        address = Address(*own)
         if domain and not address.secure:
             raise ConfigurationError("SPOTIFY_REDIRECT_URI")
         return address
     if domain:
-        return Address(_origin(domain), _base_path(context))
+        base_path, _ = split_path(context)
+        if not _DOMAIN.fullmatch(str(domain).lower()):
+            raise ConfigurationError("SPOTIFY_REDIRECT_URI")
+        if not _BASE_PATH.fullmatch(base_path):
+            raise BadRequest
+        return Address(f"https://{domain.lower()}", base_path)
     if on_lambda:
         raise ConfigurationError("SPOTIFY_REDIRECT_URI")
-    return Address(f"http://{LOOPBACK_HOST}{_local_port(host)}")
+    local = _LOOPBACK.fullmatch(host.lower())
+    return Address(f"http://{LOOPBACK_HOST}{local[1] if local else f':{LOCAL_PORT}'}")
 
 
-def from_redirect_uri(redirect_uri: str) -> Address:
-    """The address that a redirect URI belongs to.
+def split_path(context: Mapping[str, Any]) -> tuple[str, str]:
+    """The base path that API Gateway has before the route (a stage, a custom domain's base path, or nothing),
+    and the path of the route: `/login`, or `/items/7` for the route `/items/{id}`.
 
     Raises:
-        ConfigurationError: it is neither https nor http on a loopback host, or does not end in /callback.
+        BadRequest: the path has fewer segments than the route.
     """
-    scheme, _, rest = redirect_uri.removesuffix("/callback").partition("://")
-    host, slash, path = rest.partition("/")
-    usable = {"https": _DOMAIN, "http": _LOOPBACK}.get(scheme)
-    if (
-        usable is None
-        or not redirect_uri.endswith("/callback")
-        or not usable.fullmatch(host)
-        or not _has_port(f"{scheme}://{host}")
-        or not _BASE_PATH.fullmatch(slash + path)
-    ):
-        raise ConfigurationError("SPOTIFY_REDIRECT_URI")
-    return Address(f"{scheme}://{host}", slash + path)
-
-
-def _origin(domain: object) -> str:
-    if not isinstance(domain, str) or not _DOMAIN.fullmatch(domain.lower()):
-        raise ConfigurationError("SPOTIFY_REDIRECT_URI")
-    return f"https://{domain.lower()}"
-
-
-def _base_path(context: Mapping[str, Any]) -> str:
-    """What API Gateway has before the route: a stage, a custom domain's base path, or nothing."""
-    path, route = str(context.get("path") or "/"), str(context.get("resourcePath") or "/")
-    base, found, rest = (path.rstrip("/") + "/").rpartition(route.rstrip("/") + "/")
-    if not found or rest or not _BASE_PATH.fullmatch(base):
+    path, route = (str(context.get(name) or "/").rstrip("/") for name in ("path", "resourcePath"))
+    segments = path.split("/")
+    start = len(segments) - route.count("/")
+    if start < 1:
         raise BadRequest
-    return base
-
-
-def _local_port(host: str) -> str:
-    match = _LOOPBACK.fullmatch(host.lower())
-    if not match or not _has_port(f"http://{host}"):
-        return f":{LOCAL_PORT}"
-    return f":{match[2]}" if match[2] else ""
-
-
-def _has_port(url: str) -> bool:
-    """Whether the port, if there is one, is 1 to 65535."""
-    try:
-        return urlsplit(url).port != 0
-    except ValueError:
-        return False
+    return "/".join(segments[:start]), "/" + quote("/".join(segments[start:]), safe="/%:@!$&'()*+,;=~")

@@ -1,10 +1,7 @@
-"""The settings: complete or refused."""
-
-from __future__ import annotations
+"""The settings: their names, their defaults, and what makes one unusable. Only the standard library is used."""
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 
 from chalicelib.errors import ConfigurationError
 
@@ -14,87 +11,117 @@ EVERY_SCOPE = (
     "user-modify-playback-state user-read-currently-playing user-read-email user-read-playback-position "
     "user-read-playback-state user-read-private user-read-recently-played user-top-read"
 )
-"""The 17 scopes of Spotify's Web API. One that Spotify does not know makes it refuse the whole login."""
+"""The 17 scopes of Spotify's Web API. Spotify rejects a login that asks for one it does not know."""
 
 ACCOUNTS_URL = "https://accounts.spotify.com"
 API_URL = "https://api.spotify.com"
 
-NAMES = (
-    "SPOTIFY_CLIENT_ID",
-    "SPOTIFY_CLIENT_SECRET",
-    "SPOTIFY_REDIRECT_URI",
-    "SPOTIFY_SCOPE",
-    "SECRET_KEY",
-    "SECRET_KEY_FALLBACKS",
-    "USERS_TABLE",
-    "SPOTIFY_ACCOUNTS_URL",
-    "SPOTIFY_API_URL",
-)
-"""Every setting that is read; whatever else stands beside them is not."""
+LOOPBACK = r"(?:127\.0\.0\.1|localhost|\[::1\])"
+PORT = r"(?::(?:[1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5]))?"
+DOMAIN = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*"
+BASE_PATH = r"(?:/(?!\.\.?(?:/|$))[\w.~-]+)*"
+"""Patterns of what may stand in a URL of the app's own (RFC 3986 §3.2.2, §3.2.3, §3.3)."""
 
 _VSCHAR = re.compile(r"[\x20-\x7e]+")  # RFC 6749 appendix A.1 and A.2
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*")  # RFC 6749 §3.3
-_LOOPBACK_URL = re.compile(r"http://(127\.0\.0\.1|localhost|\[::1\])(:[1-9]\d{0,4})?/?", re.ASCII)
 _TABLE = re.compile(r"[a-zA-Z0-9_.-]{3,255}")  # DynamoDB's naming rules
-
-
-@dataclass(frozen=True)
-class Config:
-    """Settings that passed every test. Secrets stay out of the repr, and so out of logs."""
-
-    client_id: str
-    client_secret: str = field(repr=False)
-    scope: str
-    secret_keys: tuple[str, ...] = field(repr=False)
-    """Oldest first, as itsdangerous wants them: the last one signs, all of them verify."""
-    users_table: str
-    accounts_url: str
-    api_url: str
-
-    @classmethod
-    def from_mapping(cls, settings: Mapping[str, str]) -> Config:
-        """Read the settings by their names in `NAMES`; a blank one counts as missing.
-
-        Raises:
-            ConfigurationError: naming every setting at fault, all at once.
-        """
-        wrong: list[str] = []
-
-        def read(name: str, accept: Callable[[str], object], default: str = "") -> str:
-            value = settings.get(name, "").strip() or default
-            if not accept(value):
-                wrong.append(name)
-            return value
-
-        config = cls(
-            client_id=read("SPOTIFY_CLIENT_ID", _VSCHAR.fullmatch),
-            client_secret=read("SPOTIFY_CLIENT_SECRET", _VSCHAR.fullmatch),
-            scope=read("SPOTIFY_SCOPE", _SCOPE.fullmatch, EVERY_SCOPE),
-            secret_keys=(
-                *_keys(read("SECRET_KEY_FALLBACKS", lambda value: all(map(_is_strong, _keys(value))))),
-                read("SECRET_KEY", _is_strong),
-            ),
-            users_table=read("USERS_TABLE", _TABLE.fullmatch),
-            accounts_url=read("SPOTIFY_ACCOUNTS_URL", _is_url_of(ACCOUNTS_URL), ACCOUNTS_URL).rstrip("/"),
-            api_url=read("SPOTIFY_API_URL", _is_url_of(API_URL), API_URL).rstrip("/"),
-        )
-        if wrong:
-            raise ConfigurationError(*sorted(wrong))
-        return config
+_REDIRECT_URI = re.compile(
+    rf"(https://{DOMAIN}{PORT}|http://{LOOPBACK}{PORT})({BASE_PATH})/callback", re.ASCII
+)
+_SIMULATOR = re.compile(rf"http://{LOOPBACK}{PORT}", re.ASCII)
+_ENDPOINT = re.compile(r"|https?://[^\s/]+\S*")
 
 
 def _keys(separated: str) -> list[str]:
     return [key.strip() for key in separated.split(",") if key.strip()]
 
 
-def _is_strong(key: str) -> bool:
-    """32 bytes or more (RFC 2104 §3: not less than the hash's output), not one word over and over, no comma.
-
-    A comma separates fallbacks: with one in it a key could not be rotated.
+def is_strong(key: str) -> bool:
+    """Whether a key can sign: 32 bytes of UTF-8 or more (RFC 2104 §3: not less than the hash's output),
+    not one word repeated, and no comma, which separates fallbacks.
     """
-    return len(key.encode(errors="replace")) >= 32 and len(set(key)) >= 8 and "," not in key
+    try:
+        return len(key.encode()) >= 32 and len(set(key)) >= 8 and "," not in key
+    except UnicodeEncodeError:  # an environment variable that is not UTF-8
+        return False
 
 
 def _is_url_of(spotify: str) -> Callable[[str], bool]:
-    """Accept Spotify's own URL, or a simulator's on this machine: it can never serve visitors."""
-    return lambda url: url.rstrip("/") == spotify or _LOOPBACK_URL.fullmatch(url) is not None
+    """Accept Spotify's own URL, or a simulator on this machine, which can never serve visitors."""
+    return lambda url: url == spotify or _SIMULATOR.fullmatch(url) is not None
+
+
+_CHECKS: Mapping[str, Callable[[str], object]] = {
+    "SPOTIFY_CLIENT_ID": _VSCHAR.fullmatch,
+    "SPOTIFY_CLIENT_SECRET": _VSCHAR.fullmatch,
+    "SPOTIFY_REDIRECT_URI": lambda value: not value or _REDIRECT_URI.fullmatch(value),
+    "SPOTIFY_SCOPE": _SCOPE.fullmatch,
+    "SECRET_KEY": is_strong,
+    "SECRET_KEY_FALLBACKS": lambda value: all(map(is_strong, _keys(value))),
+    "USERS_TABLE": _TABLE.fullmatch,
+    "SPOTIFY_ACCOUNTS_URL": _is_url_of(ACCOUNTS_URL),
+    "SPOTIFY_API_URL": _is_url_of(API_URL),
+}
+_DEFAULTS = {"SPOTIFY_SCOPE": EVERY_SCOPE, "SPOTIFY_ACCOUNTS_URL": ACCOUNTS_URL, "SPOTIFY_API_URL": API_URL}
+
+NAMES = tuple(_CHECKS)
+"""Every setting of the app's own."""
+
+CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SSM")
+AWS_NAMES = (*CREDENTIALS, *ENDPOINTS)
+"""Those of AWS's own variables that are checked before a visitor is sent to Spotify; botocore uses them."""
+
+
+class Config:
+    """Settings that passed every check."""
+
+    def __init__(self, settings: Mapping[str, str]) -> None:
+        """Read the settings by their names.
+
+        Raises:
+            ConfigurationError: naming every setting that is missing or unusable.
+        """
+        if wrong := faults(settings):
+            raise ConfigurationError(*wrong)
+        self.client_id = read(settings, "SPOTIFY_CLIENT_ID")
+        self.client_secret = read(settings, "SPOTIFY_CLIENT_SECRET")
+        self.scope = read(settings, "SPOTIFY_SCOPE")
+        self.secret_keys = (*_keys(read(settings, "SECRET_KEY_FALLBACKS")), read(settings, "SECRET_KEY"))
+        """Oldest first, as itsdangerous expects them: the last one signs, all of them verify."""
+        self.users_table = read(settings, "USERS_TABLE")
+        self.accounts_url = read(settings, "SPOTIFY_ACCOUNTS_URL")
+        self.api_url = read(settings, "SPOTIFY_API_URL")
+
+
+def faults(settings: Mapping[str, str]) -> list[str]:
+    """The names of all settings that are missing or unusable, sorted."""
+    wrong = {name for name in NAMES if not _CHECKS[name](read(settings, name))}
+    wrong |= {name for name in ENDPOINTS if not _ENDPOINT.fullmatch(read(settings, name))}
+    missing = {name for name in CREDENTIALS if not read(settings, name)}
+    return sorted(wrong | (missing if len(missing) == 1 else set()))
+
+
+def own_address(settings: Mapping[str, str]) -> Sequence[str]:
+    """Origin and base path of SPOTIFY_REDIRECT_URI; empty where the app derives its own address.
+
+    Raises:
+        ConfigurationError: it is unusable. All other faults are named with it.
+    """
+    uri = read(settings, "SPOTIFY_REDIRECT_URI")
+    parts = _REDIRECT_URI.fullmatch(uri)
+    if uri and not parts:
+        raise ConfigurationError(*faults(settings))
+    return parts.groups() if parts else ()
+
+
+def read(settings: Mapping[str, str], name: str) -> str:
+    """A setting without white space around it; its default, or "", where it is missing or blank.
+
+    The scheme and the host of a URL are lowered (RFC 3986 §6.2.2.1).
+    """
+    value = settings.get(name, "").strip() or _DEFAULTS.get(name, "")
+    if not name.endswith(("_URI", "_URL")):
+        return value
+    lowered = re.sub(r"^\w+://[^/]*", lambda origin: origin[0].lower(), value)
+    return lowered.rstrip("/") if name.endswith("_URL") else lowered

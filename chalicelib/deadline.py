@@ -1,20 +1,75 @@
-"""The time that one request may take."""
+"""The time that one request may take: a deadline for every call, and retries that respect it."""
 
-from __future__ import annotations
-
+import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Self, TypeVar
 
 SECONDS = 20.0
-"""API Gateway gives up after 29 s, the function after 25 s; this leaves room to say what happened."""
+"""API Gateway gives up after 29 s and the function after 25 s; this leaves time to send an error page."""
+
+STORAGE_SECONDS = 4.0
+"""What Spotify must leave of it, so that a login can still be stored."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Deadline:
-    """A point in time, by a clock that nobody can set."""
+    """A point in time on the monotonic clock, `SECONDS` from now unless given."""
 
     at: float = field(default_factory=lambda: time.monotonic() + SECONDS)
 
     def left(self) -> float:
-        """Seconds until then; negative once it has passed."""
+        """Seconds until the deadline; negative once it has passed."""
         return self.at - time.monotonic()
+
+    def within(self, seconds: float) -> Self:
+        """The deadline, or `seconds` from now if that is earlier."""
+        return type(self)(min(self.at, time.monotonic() + seconds))
+
+    def before(self, seconds: float) -> Self:
+        """A deadline that many seconds before this one."""
+        return type(self)(self.at - seconds)
+
+    def run(self, call: Callable[[], T]) -> T:
+        """Run a blocking call in a thread of its own, and return or raise what it does.
+
+        A socket timeout is not enough: it starts again with every byte, so a server that sends one now and
+        then, in the headers or the body, holds a call for as long as it likes. Nor does it cover DNS. An
+        abandoned thread ends when its connection does.
+
+        Raises:
+            TimeoutError: the deadline passed first.
+        """
+        if self.left() <= 0:
+            raise TimeoutError
+        outcome: Future[T] = Future()
+
+        def work() -> None:
+            try:
+                outcome.set_result(call())
+            except BaseException as failure:  # noqa: BLE001 - raised again in the waiting thread
+                outcome.set_exception(failure)
+
+        threading.Thread(target=work, daemon=True).start()
+        return outcome.result(max(self.left(), 0))
+
+    def retry(self, call: Callable[[], T], pause: Callable[[Exception, int], float | None]) -> T:
+        """Call until it succeeds, or until another attempt is pointless or would come too late.
+
+        `pause` is given the exception and the number of attempts so far, and returns the seconds to wait
+        before the next one, or None to give up.
+        """
+        attempts = 0
+        while True:
+            attempts += 1
+            try:
+                return call()
+            except Exception as failure:
+                wait = pause(failure, attempts)
+                if wait is None or wait >= self.left():
+                    raise
+            time.sleep(wait)

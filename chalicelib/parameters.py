@@ -1,66 +1,59 @@
 """Settings kept in SSM Parameter Store, read again every five minutes."""
 
-from __future__ import annotations
-
-import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from chalicelib import events
+from chalicelib import aws, log
+from chalicelib.deadline import Deadline
 from chalicelib.errors import ConfigurationError
 
-if TYPE_CHECKING:
-    from mypy_boto3_ssm import SSMClient
-
-CONNECT_SECONDS, READ_SECONDS, TRIES = 1.0, 2.0, 2
-"""What a reading may take: with a pause between the tries, well within the 10 s of Lambda's init."""
-
 FRESH = 300.0
-"""Seconds for which values are used before they are read again; a key rotation waits for a little longer."""
+"""Seconds for which values are used before they are read again."""
+
+RETRY = 30.0
+"""Seconds after which a failed refresh is tried again. `make rotate-key` waits longer than both together."""
+
+
+READ_SECONDS = 6.5
+"""The longest that a read takes: two attempts, well within the 10 s that Lambda allows an initialization."""
 
 
 class Parameters:
     """The parameters below one path, by the last part of their names."""
 
-    def __init__(self, client: Callable[[], SSMClient], path: str) -> None:
-        """`client` is called at the first reading."""
-        self._client = client
+    def __init__(self, path: str) -> None:
         self._path = path.rstrip("/")
-        self._values: Mapping[str, str] = {}
-        self._read_at = 0.0  # epoch seconds: other clocks stand still while Lambda freezes the process
-        self._lock = threading.Lock()
+        self._values: Mapping[str, str] | None = None
+        self._checked = (
+            0.0  # epoch seconds: the monotonic clock stands still while Lambda freezes the process
+        )
+        self._lasts = FRESH
 
-    def values(self) -> Mapping[str, str]:
-        """What stands there now, or stood there at the last reading that worked.
+    def values(self, deadline: Deadline) -> Mapping[str, str]:
+        """The parameters as they are, or were at the last read that succeeded.
 
         Raises:
-            ConfigurationError: naming PARAMETER_PATH, where no reading has worked yet.
+            ConfigurationError: naming PARAMETER_PATH, where no read has succeeded yet.
         """
-        with self._lock:
-            if not 0 <= time.time() - self._read_at <= FRESH:
-                self._refresh()
-            return self._values
+        if self._values is None or not 0 <= time.time() - self._checked < self._lasts:
+            self._refresh(deadline)
+        return self._values or {}
 
-    def _refresh(self) -> None:
+    def _refresh(self, deadline: Deadline) -> None:
         try:
-            self._values = self._read()
-        except (BotoCoreError, ClientError) as failure:
-            reason = "parameters_stale" if self._read_at else "parameters_unread"
-            error = (
-                failure.response["Error"]["Code"]
-                if isinstance(failure, ClientError)
-                else type(failure).__name__
-            )
-            events.record("configuration", "failed", reason=reason, error=error)
-            if not self._read_at:
+            self._values = aws.call(self._read, deadline.within(READ_SECONDS))
+            self._lasts = FRESH
+        except (aws.CallFailed, ConfigurationError) as failure:
+            reason = "parameters_unread" if self._values is None else "parameters_stale"
+            detail = failure.code if isinstance(failure, aws.CallFailed) else ""
+            log.write(event="configuration", outcome="failed", reason=reason, detail=detail)
+            if self._values is None:
                 raise ConfigurationError("PARAMETER_PATH") from None
-        self._read_at = time.time()
+            self._lasts = RETRY
+        self._checked = time.time()
 
     def _read(self) -> Mapping[str, str]:
-        pages = self._client().get_paginator("get_parameters_by_path")
+        pages = aws.client("ssm").get_paginator("get_parameters_by_path")
         return {
             parameter["Name"].rpartition("/")[2]: parameter["Value"]
             for page in pages.paginate(Path=self._path, WithDecryption=True)

@@ -1,148 +1,134 @@
-"""The users table: remember, find, forget."""
-
-from __future__ import annotations
+"""The users table: remember, find, end, forget."""
 
 import hmac
+import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
-from botocore.parsers import ResponseParserError
-
+from chalicelib import aws
 from chalicelib.deadline import Deadline
-from chalicelib.errors import ConfigurationError, ProfileInvalid, UsersUnavailable, UsersUncertain
+from chalicelib.errors import ProfileInvalid, UsersUnavailable
 from chalicelib.profile import Profile
+from chalicelib.session import LIFETIME, Session
 
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
+MOST_ENDED = 100
+"""Session IDs that an item keeps as ended. With more, its login ID changes instead."""
 
-LIFETIME = 30 * 24 * 60 * 60
-"""Seconds that a user is remembered after a login, and that a session lasts at most: they are the same."""
+_LOGIN_ID = re.compile(r"[\w-]{22,128}", re.ASCII)
 
-CONNECT_SECONDS, READ_SECONDS = 1.0, 2.0
-"""What a call may take; none is begun with less time left than both."""
+_LIVE = "login_id = :login_id AND NOT contains(ended, :session_id)"
+_ROOM = "(attribute_not_exists(ended) OR (attribute_type(ended, :string_set) AND size(ended) < :most))"
 
-PAUSES = (0.05, 0.2, 0.0)
-"""Seconds after each try of a call: as many tries as pauses."""
-
-THROTTLED = frozenset(
-    {"ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException"}
-)
+# What an update assigns, its other clause, and its condition.
+_STORE = ("login_id = if_not_exists(login_id, :fresh)", "", "")
+_END_ONE = ("", "ADD ended :ended", f"{_LIVE} AND {_ROOM}")
+_END_ALL = ("login_id = :fresh", "REMOVE ended", _LIVE)
+_REPAIR = ("login_id = :fresh", "REMOVE ended", "login_id = :login_id")
 
 
 class Users:
-    """The users that are logged in somewhere, by account key.
+    """The users who are logged in somewhere, by account key. Every call ends with the deadline.
 
-    botocore's own retries must be off in `client`: they would send a write again with the login id that it
-    had, and so could bring back one that a logout has killed meanwhile. Here every try makes a new one.
+    All methods raise UsersUnavailable if DynamoDB did not respond. What they write may have been written.
     """
 
-    def __init__(self, client: DynamoDBClient, table: str) -> None:
+    def __init__(self, client: Any, table: str, deadline: Deadline) -> None:
         self._client = client
         self._table = table
+        self._deadline = deadline
 
-    def find(self, account_key: str, login_id: str, deadline: Deadline) -> Profile | None:
-        """The user of a live login; None if there is none, or not by that login id. One consistent read.
+    def find(self, session: Session) -> Profile | None:
+        """The user of a live session; None if the session has ended. One strongly consistent read."""
+        where = self._item(session.account_key)
+        response = self._call(lambda: self._client.get_item(**where, ConsistentRead=True))
+        return _read(response.get("Item", {}), session)
 
-        Raises:
-            UsersUnavailable: the table does not answer.
+    def remember(self, profile: Profile, replaced: Session | None = None) -> str:
+        """Store a user for `LIFETIME` and return the login ID, which all sessions of the user share.
+
+        `replaced` is a session of the same user to end in the same write. An item whose login ID or ended
+        sessions are not what this module writes gets a fresh login ID, which ends all its sessions.
         """
-        answer = _repeat(
-            deadline,
-            lambda: self._client.get_item(
-                TableName=self._table, Key={"account_id": {"S": account_key}}, ConsistentRead=True
-            ),
-        )
-        return _read(answer.get("Item", {}), login_id)
+        key = profile.account_key
+        item = self.end(replaced, profile) if replaced else {}
+        item = item or self._update(key, _STORE, {}, profile)
+        if not _is_usable(item):
+            odd = {":login_id": item["login_id"]}
+            item = self._update(key, _REPAIR, odd, profile) or self._update(key, _STORE, {}, profile)
+        return str(item["login_id"]["S"])
 
-    def remember(self, profile: Profile, deadline: Deadline, replacing: str = "") -> str:
-        """Store a user for `LIFETIME` and return the login id, which all logins of one user share.
+    def end(self, session: Session, profile: Profile | None = None) -> Mapping[str, Any]:
+        """End one session; others of the user go on. With a `profile`, store it in the same write.
 
-        `replacing` is a login id to end: if it is still the user's it is changed, and every copy of it dies.
-
-        Raises:
-            UsersUnavailable: the table does not answer; nothing was stored.
-            UsersUncertain: the table does not answer; something may have been stored.
+        Returns the item as it is now; {} if the session had ended before.
         """
-        answer = None
-        if replacing:
-            answer = _repeat(deadline, lambda: self._replace(profile, replacing), unclear=UsersUncertain)
-        if not answer:
-            answer = _repeat(deadline, lambda: self._store(profile), unclear=UsersUncertain)
-        return str(answer["Attributes"]["login_id"]["S"])
+        live, ended = _live(session), {":ended": {"SS": [session.session_id]}}
+        room = {":string_set": {"S": "SS"}, ":most": {"N": str(MOST_ENDED)}}
+        item = self._update(session.account_key, _END_ONE, {**live, **ended, **room}, profile)
+        return item or self._update(session.account_key, _END_ALL, live, profile)
 
-    def forget(self, account_key: str, login_id: str, deadline: Deadline) -> None:
-        """Erase a user, unless the login id is no longer theirs: then there is nothing of ours to erase.
+    def forget(self, session: Session) -> bool:
+        """Erase a user with all sessions. Returns False, and erases nothing, if the session has ended."""
+        where = self._item(session.account_key)
+        condition = {"ConditionExpression": _LIVE, "ExpressionAttributeValues": _live(session)}
+        return bool(self._call(lambda: self._client.delete_item(**where, **condition)))
 
-        Raises:
-            UsersUnavailable: the table does not answer.
+    def _update(
+        self, key: str, change: tuple[str, str, str], values: Mapping[str, Any], profile: Profile | None
+    ) -> Mapping[str, Any]:
+        """Change an item and store the profile in one write. Returns the item; {} if the condition is false.
+
+        Every attempt has a login ID of its own: one that was sent twice could outlive a logout.
         """
-        _repeat(
-            deadline,
-            lambda: self._client.delete_item(
-                TableName=self._table,
-                Key={"account_id": {"S": account_key}},
-                ConditionExpression="login_id = :login_id",
-                ExpressionAttributeValues={":login_id": {"S": login_id}},
-            ),
-        )
+        assignment, clause, condition = change
+        expires_at = {"N": str(int(time.time()) + LIFETIME)}
+        stored = {":profile": {"S": profile.text}, ":expires_at": expires_at} if profile else {}
+        assignments = [*filter(None, [assignment]), *(f"{name[1:]} = {name}" for name in stored)]
+        expression = f"SET {', '.join(assignments)} {clause}" if assignments else clause
+        conditional = {"ConditionExpression": condition} if condition else {}
+        parameters: dict[str, Any] = {
+            "UpdateExpression": expression,
+            "ReturnValues": "ALL_NEW",
+            **conditional,
+        }
 
-    def _store(self, profile: Profile) -> Any:
-        return self._update(profile, "if_not_exists(login_id, :fresh)", {})
+        def send() -> Mapping[str, Any]:
+            fresh = {":fresh": {"S": secrets.token_urlsafe(16)}} if ":fresh" in expression else {}
+            parameters["ExpressionAttributeValues"] = {**values, **stored, **fresh}
+            response = self._client.update_item(**self._item(key), **parameters)
+            return dict(response["Attributes"])
 
-    def _replace(self, profile: Profile, old: str) -> Any:
-        return self._update(profile, ":fresh", {":old": {"S": old}}, ConditionExpression="login_id = :old")
+        return self._call(send)
 
-    def _update(self, profile: Profile, login_id: str, values: Mapping[str, Any], **condition: str) -> Any:
-        return self._client.update_item(
-            TableName=self._table,
-            Key={"account_id": {"S": profile.account_key}},
-            UpdateExpression=f"SET login_id = {login_id}, profile = :profile, expires_at = :expires_at",
-            ExpressionAttributeValues={
-                ":fresh": {"S": secrets.token_urlsafe(16)},
-                ":profile": {"S": profile.text},
-                ":expires_at": {"N": str(int(time.time()) + LIFETIME)},
-                **values,
-            },
-            ReturnValues="ALL_NEW",
-            **condition,  # type: ignore[arg-type]
-        )
+    def _item(self, account_key: str) -> dict[str, Any]:
+        return {"TableName": self._table, "Key": {"account_id": {"S": account_key}}}
+
+    def _call(self, function: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+        try:
+            return aws.call(function, self._deadline)
+        except aws.CallFailed as failure:
+            if failure.code == "ConditionalCheckFailedException":
+                return {}
+            raise UsersUnavailable(failure.code) from None
 
 
-def _read(item: Mapping[str, Any], login_id: str) -> Profile | None:
-    """The profile of a live item; what another version of the app may have written reads as nobody."""
+def _live(session: Session) -> dict[str, Any]:
+    return {":login_id": {"S": session.login_id}, ":session_id": {"S": session.session_id}}
+
+
+def _is_usable(item: Mapping[str, Any]) -> bool:
+    """Whether a cookie can name the login ID, and a session can be told from the ended ones."""
+    return bool(_LOGIN_ID.fullmatch(item["login_id"].get("S", ""))) and "SS" in item.get("ended", {"SS": ()})
+
+
+def _read(item: Mapping[str, Any], session: Session) -> Profile | None:
+    """The profile, if the session is live. An item that another version of the app wrote counts as none."""
     try:
-        live = int(item["expires_at"]["N"]) > time.time()
-        known = hmac.compare_digest(item["login_id"]["S"].encode(), login_id.encode())
-        return Profile.parse(item["profile"]["S"]) if live and known else None
+        alive = int(item["expires_at"]["N"]) > time.time()
+        same = hmac.compare_digest(item["login_id"]["S"].encode(), session.login_id.encode())
+        ended = session.session_id in item.get("ended", {"SS": ()})["SS"]
+        return Profile.parse(item["profile"]["S"]) if alive and same and not ended else None
     except (KeyError, TypeError, ValueError, AttributeError, ProfileInvalid):
         return None
-
-
-def _repeat(
-    deadline: Deadline, call: Callable[[], Any], unclear: type[UsersUnavailable] = UsersUnavailable
-) -> Any:
-    """Call until it answers, a few times and while there is time; {} where its condition does not hold."""
-    error, detail = UsersUnavailable, "deadline"
-    for pause in PAUSES:
-        if deadline.left() < CONNECT_SECONDS + READ_SECONDS:
-            break
-        try:
-            return call()
-        except ClientError as failure:
-            detail = failure.response["Error"]["Code"]
-            status = failure.response["ResponseMetadata"]["HTTPStatusCode"]
-            if detail == "ConditionalCheckFailedException":
-                return {}
-            if status < 500 and detail not in THROTTLED:
-                break
-            error = unclear if status >= 500 else error
-        except NoCredentialsError:
-            raise ConfigurationError("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY") from None
-        except (BotoCoreError, ResponseParserError) as failure:
-            detail = type(failure).__name__
-            error = unclear if isinstance(failure, HTTPClientError | ResponseParserError) else error
-        time.sleep(pause)
-    raise error(detail)

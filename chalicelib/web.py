@@ -1,18 +1,16 @@
-"""The edge to Chalice: how a route is called, and what its answer looks like."""
-
-from __future__ import annotations
+"""The edge to Chalice: how a route is called, and what every response looks like."""
 
 import functools
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from chalice import Chalice, Response
 from chalice.app import Request as ChaliceRequest
 
-from chalicelib import events, pages
+from chalicelib import log, pages, services
+from chalicelib.deadline import Deadline
 from chalicelib.errors import LoginError, Prefetched
 from chalicelib.request import Request, is_prefetch
 
@@ -24,127 +22,117 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-"""On every answer, redirects and errors too."""
+"""Every response has these, redirects and errors too."""
 
 HSTS = {"Strict-Transport-Security": "max-age=31536000"}
-"""On every answer over https. Not for subdomains: the host may be shared."""
+"""Every response over https has this. Not for subdomains: the host may be shared."""
+
+CLEAR_CACHE = {"Clear-Site-Data": '"cache"'}
+"""A logout has this: `no-store` does not keep pages out of a browser's back/forward cache."""
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What a route says. Its cookies are the request's jar's; its headers are everybody's."""
+class Result(NamedTuple):
+    """What a route decides: a page or a redirect, and what the log says about it."""
 
     status: int
     html: str = ""
-    location: str = ""
-    outcome: str = ""
-    """For the log; without one there is nothing to log."""
-    login_id: str = ""
-    """Whose login it was; the log shows a pseudonym."""
+    headers: Mapping[str, str] = {}
+    line: Mapping[str, Any] = {}
+    """Arguments of `log.write`; without any, nothing is logged."""
 
 
-def page(html: str) -> Answer:
-    """Answer with a page."""
-    return Answer(200, html=html)
+def page(html: str) -> Result:
+    """Respond with a page."""
+    return Result(200, html)
 
 
-def redirect(location: str, outcome: str = "", login_id: str = "") -> Answer:
-    """Answer with a redirect to a URL of our own making. Always 307: every route is a GET."""
-    return Answer(307, location=location, outcome=outcome, login_id=login_id)
+def redirect(
+    location: str,
+    outcome: str = "",
+    login_id: str = "",
+    detail: str = "",
+    headers: Mapping[str, str] | None = None,
+) -> Result:
+    """Redirect to a URL of our own making, always by 307: every route is a GET.
 
-
-Route = Callable[[Request], Answer]
-View = Callable[[], Response]
-
-
-def views(
-    app: Chalice, redirect_uri: Callable[[], str], on_lambda: Callable[[], bool]
-) -> Callable[[str], Callable[[Route], View]]:
-    """Returns a decorator that makes views of `app` from functions of a `Request`, named for the log.
-
-    A `LoginError` becomes its page, any other exception the page of a bug; both are logged with a reference
-    that the page shows. A prefetch changes nothing. Every answer, Chalice's own too, gets `HEADERS`.
+    With an `outcome` there is a log line, which holds a pseudonym for `login_id`.
     """
-    app.register_middleware(_with_headers, "http")
-
-    def view(event: str) -> Callable[[Route], View]:
-        def decorate(route: Route) -> View:
-            @functools.wraps(route)
-            def answer() -> Response:
-                return _Exchange(event, app.current_request).run(route, redirect_uri, on_lambda)
-
-            return answer
-
-        return decorate
-
-    return view
+    line: dict[str, Any] = {
+        "outcome": outcome,
+        "session": login_id and log.pseudonym(login_id),
+        "detail": detail,
+    }
+    return Result(307, "", {"Location": location, **(headers or {})}, line if outcome else {})
 
 
-class _Exchange:
-    """One request and its answer, whatever happens between them."""
-
-    def __init__(self, event: str, received: ChaliceRequest | None) -> None:
-        assert received is not None  # noqa: S101 - Chalice sets it before it calls a view
-        self._event = event
-        self._received = received
-        self._reference = str(received.context.get("requestId") or secrets.token_hex(8))
-        self._started = time.monotonic()
-        self._request: Request | None = None
-
-    def run(self, route: Route, redirect_uri: Callable[[], str], on_lambda: Callable[[], bool]) -> Response:
-        try:
-            if is_prefetch(self._received):
-                raise Prefetched
-            self._request = Request.read(self._received, redirect_uri(), on_lambda=on_lambda())
-            answer = route(self._request)
-            response = self._response(answer.status, answer.html, {"Location": answer.location})
-            if answer.outcome:
-                session = answer.login_id and events.pseudonym(answer.login_id)
-                self._log(answer.outcome, answer.status, session=session)
-        except LoginError as error:
-            return self._failure(error)
-        except Exception as bug:  # noqa: BLE001 - whatever it is, a person gets a page
-            return self._failure(LoginError(), events.origin_of(bug))
-        return response
-
-    def _failure(self, error: LoginError, bug: str = "") -> Response:
-        if not isinstance(error, Prefetched):
-            outcome = "refused" if error.status < 500 else "failed"
-            self._log(
-                outcome,
-                error.status,
-                reason=error.reason,
-                detail=error.detail,
-                settings=error.settings,
-                security=error.security or None,
-                error=bug,
-            )
-        address = self._request.address if self._request else None
-        retry_after = "" if error.retry_after is None else str(max(error.retry_after, 1))
-        html = pages.failure(error, self._reference, address)
-        return self._response(error.status, html, {"Retry-After": retry_after})
-
-    def _response(self, status: int, html: str, extra: Mapping[str, str]) -> Response:
-        headers: dict[str, Any] = {name: value for name, value in extra.items() if value}
-        headers["Content-Type"] = "text/html; charset=utf-8"
-        if self._request:
-            if self._request.address.secure:
-                headers |= HSTS
-            if cookies := self._request.jar.headers():
-                headers["Set-Cookie"] = cookies
-        return Response(html, headers, status)
-
-    def _log(self, outcome: str, status: int, **fields: Any) -> None:
-        duration_ms = round((time.monotonic() - self._started) * 1000)
-        event = "configuration" if fields.get("settings") else self._event
-        events.record(
-            event, outcome, status=status, request_id=self._reference, duration_ms=duration_ms, **fields
-        )
+Route = Callable[[Request], Result]
 
 
-def _with_headers(received: Any, get_response: Callable[[Any], Response]) -> Response:
-    """Chalice's middleware: also what no view of ours has answered gets the headers."""
+def view(app: Chalice, event: str, *, moves: bool = True) -> Callable[[Route], Callable[[], Response]]:
+    """Decorate a function of a `Request` to make it a view of `app`, named `event` in the log.
+
+    A `LoginError` becomes its page, and any other exception the page of a bug; both are logged with a
+    reference that the page shows. A prefetch changes nothing. With `moves`, a request that arrived at another
+    host is first redirected to the app's own address.
+    """
+    return lambda route: functools.wraps(route)(
+        lambda: _respond(route, event, app.current_request, moves=moves)
+    )
+
+
+def add_headers(received: Any, get_response: Callable[[Any], Response]) -> Response:
+    """Chalice's middleware: what Chalice answers itself, such as 405, gets the headers of every response."""
     response = get_response(received)
     https = bool(received and received.context.get("domainName"))
-    response.headers = {**HEADERS, **(HSTS if https else {}), **response.headers}
+    response.headers = {**_headers(https=https), **response.headers}
     return response
+
+
+def _respond(route: Route, event: str, received: Any, *, moves: bool) -> Response:
+    """Call a route, log what came of it, and turn that into Chalice's response."""
+    started, request = time.monotonic(), None
+    reference = str(received.context.get("requestId") or secrets.token_hex(8))
+    try:
+        request = _read(received)
+        result = redirect(request.own_url) if moves and request.wrong_host else route(request)
+    except LoginError as error:
+        result = _failure(error, reference, request)
+    except Exception as bug:  # noqa: BLE001 - whatever it is, the visitor gets a page
+        result = _failure(LoginError(), reference, request, log.origin_of(bug))
+    if result.line:
+        elapsed = round((time.monotonic() - started) * 1000)
+        about = {"event": event, "status": result.status, "request_id": reference, "duration_ms": elapsed}
+        log.write(**{**about, **result.line})
+    return _response(result, request)
+
+
+def _headers(*, https: bool) -> Mapping[str, str]:
+    return {**HEADERS, **HSTS} if https else HEADERS
+
+
+def _read(received: ChaliceRequest) -> Request:
+    if is_prefetch(received):
+        raise Prefetched
+    deadline = Deadline()
+    return Request(received, services.settings(deadline), deadline, on_lambda=services.on_lambda())
+
+
+def _failure(error: LoginError, reference: str, request: Request | None, bug: str = "") -> Result:
+    line: dict[str, Any] = {"outcome": "refused" if error.status < 500 else "failed", "error": bug}
+    line |= {name: getattr(error, name) for name in ("reason", "detail", "settings", "security")}
+    if error.settings:
+        line["event"] = "configuration"
+    if request and error.security:
+        line["source"] = log.source(request.source_ip, services.config(request).secret_keys[-1])
+    html = pages.failure(error, reference, request.address if request else None)
+    headers = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
+    return Result(error.status, html, headers, {} if isinstance(error, Prefetched) else line)
+
+
+def _response(result: Result, request: Request | None) -> Response:
+    https = request is not None and request.address.secure
+    headers: dict[str, Any] = {**_headers(https=https), "Content-Type": "text/html; charset=utf-8"}
+    headers |= result.headers
+    if request and (cookies := request.jar.headers()):
+        headers["Set-Cookie"] = cookies
+    return Response(result.html, headers, result.status)

@@ -17,8 +17,11 @@ KEY, FALLBACKS = "SECRET_KEY", "SECRET_KEY_FALLBACKS"
 GIVEN = ("SPOTIFY_CLIENT_ID", "SPOTIFY_CLIENT_SECRET", "SPOTIFY_REDIRECT_URI", "SPOTIFY_SCOPE")
 """What is taken from the environment of `make deploy`, where it stands there."""
 
-KNOWN_EVERYWHERE = 360.0
-"""Seconds until every instance knows what was written: they read again every five minutes."""
+KNOWN_EVERYWHERE = 370.0
+"""Seconds until every instance knows what was written, also one whose first read of it fails.
+
+An instance reads again after five minutes, and a failed read again after 30 seconds.
+"""
 
 MOST_FALLBACKS = 8
 

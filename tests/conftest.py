@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from moto import mock_aws
 
 from simulator.loopback import serve
@@ -26,6 +28,13 @@ REDIRECT_URIS = (
     f"{STAGE_URL}/callback",
     "https://login.example.com/callback",
 )
+
+
+# A first run has no examples of earlier ones, and a slow machine takes its time to find some.
+hypothesis_settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis_settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")

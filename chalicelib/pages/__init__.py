@@ -1,7 +1,5 @@
 """The pages: HTML that is escaped by construction (MarkupSafe), and the policy that it needs."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import re
@@ -21,32 +19,26 @@ HERE = Path(__file__).parent
 STYLE = (HERE / "style.css").read_text(encoding="utf-8")
 _STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 
-CONTENT_SECURITY_POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        f"style-src 'sha256-{_STYLE_HASH}'",
-        f"img-src data: {' '.join(f'https://{host}' for host in PICTURE_HOSTS)}",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-        "object-src 'none'",
-    )
+_PICTURES = " ".join(f"https://{host}" for host in PICTURE_HOSTS)
+CONTENT_SECURITY_POLICY = (
+    f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; img-src data: {_PICTURES}; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'"
 )
 """Nothing but our style sheet, the empty icon and Spotify's profile pictures (CSP Level 3)."""
 
 
 def home(user: User | None, scope: str, address: Address) -> str:
-    """The home page, of nobody or of the logged-in user; `scope` is what a login asks for."""
+    """The home page, with the logged-in user if there is one; `scope` is what a login asks for."""
     links = {"login": address.url("/login"), "logout": address.url("/logout")}
     if user is None:
         count = len(scope.split())
-        permissions = "one permission" if count == 1 else f"{count} permissions"
-        return _page("Log in with Spotify", "nobody.html", permissions=permissions, **links)
+        permissions = f"{count} permission" + ("" if count == 1 else "s")
+        return _page("Log in with Spotify", "logged_out.html", permissions=permissions, **links)
     profile = user.profile
     ends = datetime.fromtimestamp(user.session_ends, UTC)
     return _page(
         "Logged in with Spotify",
-        "somebody.html",
+        "logged_in.html",
         id=profile.id,
         name=profile.display_name or profile.id,
         picture=_template("picture.html").format(url=profile.picture) if profile.picture else "",
@@ -58,28 +50,22 @@ def home(user: User | None, scope: str, address: Address) -> str:
 
 
 def ask_to_log_in(address: Address) -> str:
-    """Asked when another site sends a logged-in user to /login."""
+    """Shown when another site sends a logged-in user to /login."""
     return _page("Log in again?", "ask_to_log_in.html", login=address.url("/login"), home=address.url("/"))
 
 
 def ask_to_log_out(address: Address) -> str:
-    """Asked when another site sends anybody to /logout."""
+    """Shown when /logout is opened from elsewhere than a page of this app."""
     return _page("Log out?", "ask_to_log_out.html", logout=address.url("/logout"), home=address.url("/"))
 
 
 def failure(error: LoginError, reference: str, address: Address | None) -> str:
-    """What happened and what to do next. Without links where the app's own address is not known."""
-    links = Markup("")
-    if address:
-        links = _template("links.html").format(login=address.url("/login"), home=address.url("/"))
-    return _page(
-        error.title,
-        "failure.html",
-        message=error.message,
-        remedy=_linked(error.remedy),
-        reference=reference,
-        links=links,
-    )
+    """What happened and what to do next. Without links where the app's own address is unknown."""
+    template = _template("links_with_logout.html" if error.offers_logout else "links.html")
+    urls = {name: address.url(f"/{name}") for name in ("login", "logout")} if address else {}
+    links = template.format(home=address.url("/"), **urls) if address else ""
+    about = {"message": error.message, "remedy": _linked(error.remedy), "reference": reference}
+    return _page(error.title, "failure.html", links=links, **about)
 
 
 def _linked(text: str) -> Markup:

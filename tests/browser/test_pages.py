@@ -45,6 +45,7 @@ def asked_to_log_in(page: Page, world: World) -> None:
 
 
 def asked_to_log_out(page: Page, world: World) -> None:
+    log_in(page)
     page.goto(elsewhere(world))
     page.evaluate("url => { location.href = url }", f"{world.home}/logout")
     page.wait_for_url(f"{world.home}/logout")
@@ -84,13 +85,13 @@ STATES: dict[str, tuple[State, str]] = {
     "asked to log in": (asked_to_log_in, "Log in again?"),
     "asked to log out": (asked_to_log_out, "Log out?"),
     "cancelled": (cancelled, "You cancelled the login"),
-    "begun elsewhere": (begun_elsewhere, "You are not logged in"),
+    "begun elsewhere": (begun_elsewhere, "This browser did not start this login"),
     "half an address": (half_an_address, "This address is not complete"),
     "not on the list": (as_persona("unlisted"), "You are not on this app's list of users"),
     "no Premium": (as_persona("no-premium"), "This app is paused by Spotify"),
     "rate limited": (as_persona("rate-limited"), "Spotify asks this app to slow down"),
     "Spotify down": (as_persona("down"), "Spotify is not available right now"),
-    "garbage": (as_persona("garbage"), "Spotify's answer makes no sense"),
+    "garbage": (as_persona("garbage"), "Spotify sent an unexpected response"),
     "consent": (consent, "Login on this machine asks who you are"),
     "refused": (refused, "Spotify refuses this request"),
 }

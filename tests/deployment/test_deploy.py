@@ -11,7 +11,6 @@ from typing import Any
 
 import boto3
 import pytest
-import requests
 from botocore.exceptions import ClientError
 from playwright.sync_api import Page
 
@@ -53,7 +52,7 @@ def deployed(aws: Emulator, first: subprocess.CompletedProcess[str]) -> Emulator
 
 def hasten(aws: Emulator) -> None:
     """Loosen the limits, so that what follows need not wait for them."""
-    aws.edit(throttling={"*": {"rate": 1000, "burst": 1000}, "/callback": {"rate": 1000, "burst": 1000}})
+    aws.edit(throttling={"*": {"rate": 1000, "burst": 1000}})
 
 
 def parameters(aws: Emulator) -> dict[str, str]:
@@ -160,9 +159,7 @@ def test_the_limits_are_in_force(deployed: Emulator) -> None:
         key.replace("~1", "/").lstrip("/"): (method["throttlingRateLimit"], method["throttlingBurstLimit"])
         for key, method in stage["methodSettings"].items()
     }
-    assert limits == {"*/*": (20, 40), "callback/GET": (5, 10)}
-    statuses = {requests.get(f"{deployed.home}/callback", timeout=10).status_code for _ in range(40)}
-    assert statuses == {400, 429}
+    assert limits == {"*/*": (100, 200)}
 
 
 def test_the_role_may_do_nothing_else(deployed: Emulator) -> None:
@@ -254,7 +251,7 @@ def test_a_key_rotation_that_is_broken_off_goes_on_and_nobody_is_logged_out(
     with running(
         python("-m", "deploy", "rotate-key", "dev"), deployed.terminal, deployed.checkout
     ) as rotating:
-        rotating.wait_for("A new key is accepted. In 360 s")
+        rotating.wait_for("A new key is accepted. In 370 s")
         assert rotating.end() == -signal.SIGTERM
     new = parameters(deployed)["SECRET_KEY_FALLBACKS"].partition(",")[0]
     assert parameters(deployed) | {"SECRET_KEY": old, "SECRET_KEY_FALLBACKS": f"{new},{old}"} == parameters(

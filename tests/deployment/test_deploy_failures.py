@@ -35,9 +35,7 @@ def hello() -> str:
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     """An account with nothing in it."""
     with emulator(tmp_path_factory.mktemp("emulator")) as started:
-        started.edit(
-            throttling={"*": {"rate": 1000, "burst": 1000}, "/callback": {"rate": 1000, "burst": 1000}}
-        )
+        started.edit(throttling={"*": {"rate": 1000, "burst": 1000}})
         yield started
 
 

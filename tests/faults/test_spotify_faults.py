@@ -23,7 +23,7 @@ from tests.support.gateway import STAGE_URL, GatewayVisitor
 from tests.support.table import Table
 
 SETTING = {"token": "SPOTIFY_ACCOUNTS_URL", "me": "SPOTIFY_API_URL"}
-DOWN, TIMEOUT, NONSENSE = (502, "spotify_unavailable"), (504, "spotify_timeout"), (502, "spotify_nonsense")
+DOWN, TIMEOUT, MALFORMED = (502, "spotify_unavailable"), (504, "spotify_timeout"), (502, "spotify_malformed")
 LIMITED = (503, "spotify_rate_limited")
 LARGE = b'{"id": "' + b"x" * 2_000_000 + b'"}'
 QUOTA = {"error": {"status": 429, "message": "Too many requests", "reason": "QUOTA_EXCEEDED"}}
@@ -37,10 +37,10 @@ BOTH: dict[str, tuple[Behaviour, tuple[int, str]]] = {
     "hang in the body": (partly(hang), TIMEOUT),
     "drip": (drip, TIMEOUT),
     "not HTTP": (lambda connection: connection.sendall(b"SSH-2.0-x\r\n"), DOWN),
-    "404": (answer(404, b"<html>"), NONSENSE),
-    "418": (answer(418), NONSENSE),
-    "204": (lambda connection: connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n"), NONSENSE),
-    "302": (answer(302, Location="https://evil.example/"), NONSENSE),
+    "404": (answer(404, b"<html>"), MALFORMED),
+    "418": (answer(418), MALFORMED),
+    "204": (lambda connection: connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n"), MALFORMED),
+    "302": (answer(302, Location="https://evil.example/"), MALFORMED),
     "429 after 3600": (answer(429, b"", Retry_After="3600"), LIMITED),
     "429 after 5": (answer(429, b"", Retry_After="5"), LIMITED),
     "429 without a wait": (answer(429, {"error": {"status": 429, "message": "API rate limit exceeded"}}), LIMITED),
@@ -49,14 +49,14 @@ BOTH: dict[str, tuple[Behaviour, tuple[int, str]]] = {
     "500 JSON": (answer(500, {"error": "server_error"}), DOWN),
     "502 HTML": (answer(502, b"<html><h1>502 Bad Gateway</h1></html>", Content_Type="text/html"), DOWN),
     "503 empty": (answer(503), DOWN),
-    "HTML": (answer(200, b"<html>", Content_Type="text/html"), NONSENSE),
-    "half of a document": (answer(200, b'{"id": "x", "access_token": "'), NONSENSE),
-    "a list": (answer(200, [1]), NONSENSE),
-    "a string": (answer(200, "access_token id"), NONSENSE),
-    "an empty object": (answer(200, {}), NONSENSE),
-    "wrong types": (answer(200, {"access_token": [1], "id": {"id": 1}}), NONSENSE),
-    "2 MB": (answer(200, LARGE), NONSENSE),
-    "not UTF-8": (answer(200, b'{"id": "\xff", "access_token": "\xff"}'), NONSENSE),
+    "HTML": (answer(200, b"<html>", Content_Type="text/html"), MALFORMED),
+    "half of a document": (answer(200, b'{"id": "x", "access_token": "'), MALFORMED),
+    "a list": (answer(200, [1]), MALFORMED),
+    "a string": (answer(200, "access_token id"), MALFORMED),
+    "an empty object": (answer(200, {}), MALFORMED),
+    "wrong types": (answer(200, {"access_token": [1], "id": {"id": 1}}), MALFORMED),
+    "2 MB": (answer(200, LARGE), MALFORMED),
+    "not UTF-8": (answer(200, b'{"id": "\xff", "access_token": "\xff"}'), MALFORMED),
     "a broken gzip": (answer(200, b"not gzip", Content_Encoding="gzip"), DOWN),
 }  # fmt: skip
 
@@ -64,15 +64,15 @@ TOKEN: dict[str, tuple[Behaviour, tuple[int, str]]] = {
     "invalid_grant": (answer(400, {"error": "invalid_grant"}), (400, "invalid_grant")),
     "invalid_client": (answer(400, {"error": "invalid_client"}), (500, "invalid_client")),
     "invalid_client by 401": (answer(401, {"error": "invalid_client"}), (500, "invalid_client")),
-    "invalid_request": (answer(400, {"error": "invalid_request"}), NONSENSE),
-    "403": (answer(403, b"Forbidden"), NONSENSE),
+    "invalid_request": (answer(400, {"error": "invalid_request"}), MALFORMED),
+    "403": (answer(403, b"Forbidden"), MALFORMED),
     "429 after 0": (answer(429, b"", Retry_After="0"), LIMITED),
-    "a token that is a header": (answer(200, {"access_token": "x\r\nY: z"}), NONSENSE),
+    "a token that is a header": (answer(200, {"access_token": "x\r\nY: z"}), MALFORMED),
 }
 
 ME: dict[str, tuple[Behaviour, tuple[int, str]]] = {
-    "400": (answer(400), NONSENSE),
-    "401": (answer(401, {"error": {"status": 401, "message": "The access token expired"}}), NONSENSE),
+    "400": (answer(400), MALFORMED),
+    "401": (answer(401, {"error": {"status": 401, "message": "The access token expired"}}), MALFORMED),
     "403 not listed": (answer(403, b"The user is not registered for this application."), (403, "not_on_user_list")),
     "403 not listed, JSON": (
         answer(403, {"error": {"status": 403, "message": "User not registered"}}),

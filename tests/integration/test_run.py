@@ -80,7 +80,7 @@ def test_everything_runs_reloads_and_ends(clone: Path) -> None:
         visitor.log_in()
         assert visitor.see_id() == "pia.premium"
 
-        template = clone / "chalicelib" / "pages" / "nobody.html"
+        template = clone / "chalicelib" / "pages" / "logged_out.html"
         template.write_text(template.read_text().replace("User ID", "Edited: User ID"))
         until(lambda: "Edited: User ID" in title(port))
         assert visitor.see_id() == "pia.premium", "what is stored outlives a reload"

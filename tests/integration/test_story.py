@@ -28,6 +28,12 @@ def test_a_login_is_remembered_until_the_logout(visitor: HttpVisitor, table: Tab
     assert table.items() == []
 
 
+def test_loopback_http_never_demands_https(visitor: HttpVisitor) -> None:
+    """A browser that were told to would never come back to http://127.0.0.1."""
+    for path in ("/", "/login", "/callback", "/logout"):
+        assert "strict-transport-security" not in visitor.get(path).headers
+
+
 def test_cookies_on_loopback_are_plain_and_hidden_from_scripts(visitor: HttpVisitor) -> None:
     (begun,) = visitor.get("/login").set_cookies
     *_, opened = visitor.log_in().set_cookies
@@ -44,9 +50,9 @@ PAGES = {
     "rate-limited": (503, "slow down"),
     "rate-limited-hour": (503, "slow down"),
     "quota": (503, "quota"),
-    "down": (502, "Spotify had a problem of its own"),
-    "gateway": (502, "Spotify had a problem of its own"),
-    "hanging": (504, "Spotify took too long to answer"),
+    "down": (502, "Something failed at Spotify"),
+    "gateway": (502, "Something failed at Spotify"),
+    "hanging": (504, "Spotify took too long to respond"),
     "garbage": (502, "without a usable ID"),
 }
 
@@ -120,13 +126,22 @@ def test_logging_out_forgets_the_user_everywhere(visitor: HttpVisitor, world: Wo
     assert table.items() == []
 
 
-def test_localhost_is_sent_to_the_loopback_literal_before_any_cookie(world: World) -> None:
+def test_localhost_is_redirected_to_the_loopback_literal_before_any_cookie(world: World) -> None:
     port = world.home.rpartition(":")[2]
-    somebody = HttpVisitor(f"http://localhost:{port}")
-    assert somebody.see_id() == "None"
-    reply = somebody.get("/login")
-    assert (reply.status, reply.location) == (307, f"{world.home}/login?moved=1")
-    assert reply.set_cookies == []
+    visitor = HttpVisitor(f"http://localhost:{port}")
+    for path in ("/", "/login", "/logout"):
+        reply = visitor.get(path)
+        assert (reply.status, reply.location) == (307, f"{world.home}{path}?moved=1")
+        assert reply.set_cookies == []
+    assert visitor.get("/?moved=1").status == 200, "once only: a proxy in front may rewrite the host"
+    assert visitor.get("/callback?state=s&code=c").status == 400, "a callback stays where its cookie is"
+
+
+def test_a_user_who_comes_back_by_localhost_sees_who_is_logged_in(world: World, visitor: HttpVisitor) -> None:
+    visitor.log_in()
+    reply = HttpVisitor(world.home.replace("127.0.0.1", "localhost")).get("/")
+    assert visitor.get(reply.location).user_id == "pia.premium"
+    visitor.get("/logout")
 
 
 def test_the_redirect_uri_is_the_same_in_both_requests(visitor: HttpVisitor) -> None:

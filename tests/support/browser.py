@@ -40,7 +40,11 @@ def page(browser: Browser) -> Iterator[Page]:
     )
     yield page
     context.close()
-    expected = ("the server responded with a status of", "net::ERR_BLOCKED_BY_RESPONSE.NotSameOrigin")
+    expected = (
+        "the server responded with a status of",
+        "net::ERR_BLOCKED_BY_RESPONSE.NotSameOrigin",
+        'Cleared data types: "cache"',
+    )
     assert [text for text in said if not any(words in text for words in expected)] == []
 
 

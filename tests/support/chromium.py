@@ -17,6 +17,12 @@ QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 def chromium() -> Iterator[Browser]:
     """Start it, without a screen, for a while."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=PATH, args=list(QUIET))
+        browser = playwright.chromium.launch(
+            executable_path=PATH,
+            args=list(QUIET),
+            ignore_default_args=[
+                "--disable-back-forward-cache"
+            ],  # Playwright's default hides what Back shows
+        )
         yield browser
         browser.close()

@@ -27,6 +27,10 @@ class Fault:
     """Whether the answer never comes."""
     body: bytes | None = None
     """What comes instead of DynamoDB's error document."""
+    passes: bool = False
+    """Whether the call is carried out as if there were no fault, which is then kept for the next one."""
+    cut: float | None = None
+    """The share of a good response that arrives; its headers, the checksum among them, are whole."""
 
 
 @dataclass
@@ -51,6 +55,10 @@ class FaultyDynamoDB:
         if not pending:
             return self.app(environ, start_response)
         fault = pending.pop(0)
+        if fault.passes:
+            return self.app(environ, start_response)
+        if fault.cut is not None:
+            return self._truncated(environ, start_response, fault.cut)
         if fault.happened:
             list(self.app(environ, _ignore))
         if fault.hangs:
@@ -58,6 +66,18 @@ class FaultyDynamoDB:
         error = f'{{"__type": "com.amazonaws.dynamodb.v20120810#{fault.code}", "message": "injected"}}'
         start_response(f"{fault.status} Injected", [("Content-Type", "application/x-amz-json-1.0")])
         return [error.encode() if fault.body is None else fault.body]
+
+    def _truncated(
+        self, environ: WSGIEnvironment, start_response: StartResponse, share: float
+    ) -> Iterable[bytes]:
+        passed: list[Any] = []
+
+        def keep(status: str, headers: list[tuple[str, str]], _: Any = None, /) -> Any:
+            passed[:] = [status, [pair for pair in headers if pair[0].lower() != "content-length"]]
+
+        body = b"".join(self.app(environ, keep))
+        start_response(*passed)
+        return [body[: int(len(body) * share)]]
 
 
 def _ignore(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Any:

@@ -56,9 +56,9 @@ class Visitor(ABC):
         """GET a path, query included."""
 
     def get(self, url: str, headers: Mapping[str, str] | None = None) -> Reply:
-        """Open a link of the app's, absolute or a path; redirects are not followed, cookies are kept."""
+        """Follow a link of the app's, absolute or a path; redirects are not followed, cookies are kept."""
         path = url.removeprefix(self.home)
-        sent = dict(headers or {})
+        sent = {"Sec-Fetch-Site": "same-origin"} if headers is None else dict(headers)
         if self.cookies and "Cookie" not in sent:
             sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         reply = self.send(path, sent)

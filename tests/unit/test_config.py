@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from chalicelib.config import ACCOUNTS_URL, API_URL, EVERY_SCOPE, Config
+from chalicelib.address import Address
+from chalicelib.config import ACCOUNTS_URL, API_URL, EVERY_SCOPE, Config, own_address
 from chalicelib.errors import ConfigurationError
 
 KEY = "0123456789abcdefghijklmnopqrstuv"
@@ -18,12 +19,12 @@ COMPLETE = {
 
 def fault(**changes: str) -> tuple[str, ...]:
     with pytest.raises(ConfigurationError) as failure:
-        Config.from_mapping({**COMPLETE, **changes})
+        Config({**COMPLETE, **changes})
     return failure.value.settings
 
 
 def test_four_settings_are_enough() -> None:
-    config = Config.from_mapping(COMPLETE)
+    config = Config(COMPLETE)
     assert config.accounts_url == ACCOUNTS_URL
     assert config.api_url == API_URL
     assert config.scope == EVERY_SCOPE
@@ -32,7 +33,7 @@ def test_four_settings_are_enough() -> None:
 
 def test_every_missing_setting_is_named_at_once() -> None:
     with pytest.raises(ConfigurationError) as failure:
-        Config.from_mapping({})
+        Config({})
     assert failure.value.settings == tuple(sorted(COMPLETE))
 
 
@@ -53,7 +54,7 @@ def test_a_weak_key_is_refused_as_key_and_as_fallback(key: str) -> None:
 
 def test_fallbacks_verify_and_the_key_signs() -> None:
     older = KEY[::-1]
-    config = Config.from_mapping({**COMPLETE, "SECRET_KEY_FALLBACKS": f" , {older} ,,"})
+    config = Config({**COMPLETE, "SECRET_KEY_FALLBACKS": f" , {older} ,,"})
     assert config.secret_keys == (older, KEY), "itsdangerous signs with the last one"
 
 
@@ -73,14 +74,14 @@ def test_fallbacks_verify_and_the_key_signs() -> None:
 )
 def test_a_simulator_can_only_be_on_this_machine(name: str, url: str) -> None:
     if url.endswith("\n"):
-        assert Config.from_mapping({**COMPLETE, name: url}), "white space around a setting is dropped"
+        assert Config({**COMPLETE, name: url}), "white space around a setting is dropped"
     else:
         assert fault(**{name: url}) == (name,)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8001", "http://localhost:8001/", "http://[::1]:8001"])
 def test_a_simulator_on_this_machine_is_taken(url: str) -> None:
-    config = Config.from_mapping({**COMPLETE, "SPOTIFY_API_URL": url, "SPOTIFY_ACCOUNTS_URL": url})
+    config = Config({**COMPLETE, "SPOTIFY_API_URL": url, "SPOTIFY_ACCOUNTS_URL": url})
     assert config.api_url == config.accounts_url == url.rstrip("/")
 
 
@@ -99,10 +100,92 @@ def test_a_malformed_setting_is_named(name: str, value: str) -> None:
     assert fault(**{name: value}) == (name,)
 
 
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "https://login.example.com/callback",
+        "https://login.example.com:8443/callback",
+        "http://127.0.0.1:5000/callback",
+        "http://localhost:5000/callback",
+        "http://[::1]:5000/callback",
+        "https://login.example.com/callback/callback",
+        "https://login.example.com/v1.0/~me/callback",
+        "https://xn--bcher-kva.example:65535/callback",
+    ],
+)
+def test_a_redirect_uri_comes_back_byte_by_byte(uri: str) -> None:
+    assert Address(*own_address({"SPOTIFY_REDIRECT_URI": uri})).redirect_uri == uri
+    assert Config({**COMPLETE, "SPOTIFY_REDIRECT_URI": uri})
+
+
+def test_the_host_of_a_redirect_uri_is_lowered_and_its_path_is_not() -> None:
+    uri = "HTTPS://Login.Example.COM/Spotify/callback"
+    assert own_address({"SPOTIFY_REDIRECT_URI": uri}) == ("https://login.example.com", "/Spotify")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://login.example.com/callback",
+        "https://login.example.com/",
+        "https://login.example.com/callback?x=1",
+        "https://login.example.com/callback#x",
+        "https://login.example.com/callback/",
+        "https://login.example.com/Callback",
+        "https://user@login.example.com/callback",
+        "https://log_in.example.com/callback",
+        "https://login..example.com/callback",
+        "https://-login.example.com/callback",
+        "https://login.example.com:0/callback",
+        "https://login.example.com:65536/callback",
+        "https://login.example.com:70000/callback",
+        "https://login.example.com:/callback",
+        "https://login.example.com/../callback",
+        "https://login.example.com/./callback",
+        "https://login.example.com//callback",
+        "https://login.example.com\\.evil.example/callback",
+        "https:///callback",
+        "https:/callback",
+        "/callback",
+        "ftp://127.0.0.1/callback",
+        "http://127.0.0.1:٥٠٠٠/callback",
+        "https://login.example.com/a\n/callback",
+    ],
+)
+def test_an_unusable_redirect_uri_is_named_with_every_other_fault(uri: str) -> None:
+    assert fault(SPOTIFY_REDIRECT_URI=uri) == ("SPOTIFY_REDIRECT_URI",)
+    with pytest.raises(ConfigurationError) as failure:
+        own_address({**COMPLETE, "SPOTIFY_REDIRECT_URI": uri, "SECRET_KEY": "aliens"})
+    assert failure.value.settings == ("SECRET_KEY", "SPOTIFY_REDIRECT_URI")
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"SECRET_KEY": KEY + "\udcff"}, "SECRET_KEY"),
+        ({"SECRET_KEY_FALLBACKS": KEY + "\udcff"}, "SECRET_KEY_FALLBACKS"),
+        ({"AWS_ENDPOINT_URL": "127.0.0.1:8000"}, "AWS_ENDPOINT_URL"),
+        ({"AWS_ENDPOINT_URL_DYNAMODB": "localhost"}, "AWS_ENDPOINT_URL_DYNAMODB"),
+        ({"AWS_ACCESS_KEY_ID": "key"}, "AWS_SECRET_ACCESS_KEY"),
+        ({"AWS_SECRET_ACCESS_KEY": "secret"}, "AWS_ACCESS_KEY_ID"),
+    ],
+)
+def test_what_would_fail_only_after_the_consent_is_found_before_it(
+    settings: dict[str, str], named: str
+) -> None:
+    assert fault(**settings) == (named,)
+    complete = {
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:8000",
+        "AWS_ACCESS_KEY_ID": "a",
+        "AWS_SECRET_ACCESS_KEY": "b",
+    }
+    assert Config({**COMPLETE, **complete})
+
+
 def test_secrets_stay_out_of_the_repr_and_of_errors() -> None:
-    config = Config.from_mapping({**COMPLETE, "SECRET_KEY_FALLBACKS": KEY[::-1]})
+    config = Config({**COMPLETE, "SECRET_KEY_FALLBACKS": KEY[::-1]})
     for secret in (COMPLETE["SPOTIFY_CLIENT_SECRET"], KEY, KEY[::-1]):
         assert secret not in repr(config)
     with pytest.raises(ConfigurationError) as failure:
-        Config.from_mapping({**COMPLETE, "SECRET_KEY": "aliens"})
+        Config({**COMPLETE, "SECRET_KEY": "aliens"})
     assert "aliens" not in repr(failure.value) + str(failure.value)

@@ -18,13 +18,18 @@ from moto import mock_aws
 from app import app
 from chalicelib.cookies import Seal, encode
 from chalicelib.errors import BadRequest, ProfileInvalid
-from chalicelib.oauth import Attempt, read_callback
+from chalicelib.login import Attempt
+from chalicelib.oauth import read_callback
 from chalicelib.profile import Profile
 from tests.support.gateway import DOMAIN, event
 from tests.support.table import Table
 from tests.support.world import SECRET_KEY
 
-FUZZ = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = settings(
+    max_examples=300,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 ROUTES = st.sampled_from(["/", "/login", "/callback", "/logout"])
 ODD = st.text(st.characters(exclude_categories=()), max_size=60)
 HUGE = st.builds(lambda text, times: text * times, ODD, st.sampled_from([1, 1, 1, 500]))
@@ -33,8 +38,8 @@ HUGE = st.builds(lambda text, times: text * times, ODD, st.sampled_from([1, 1, 1
 def own_cookies() -> str:
     now = str(int(time.time()))
     attempt = Attempt.begin()
-    session = Seal("session", [SECRET_KEY]).sign(encode("nobody"), "x" * 22, now, now)
-    begun = Seal("login attempt", [SECRET_KEY]).sign(attempt.state, attempt.code_verifier)
+    session = Seal("session", [SECRET_KEY]).sign(encode("nobody"), "x" * 22, "s" * 16, now, now)
+    begun = Seal("login attempt", [SECRET_KEY]).sign(attempt.state, attempt.code_verifier, "")
     return f"__Host-spotify-session={session}; __Host-spotify-login-00000000={begun}"
 
 
@@ -125,7 +130,7 @@ def test_any_answer_about_the_current_user_is_a_profile_or_nonsense(document: An
         return
     assert 0 < len(profile.account_key.encode()) <= 2048
     sealed = Seal("session", [SECRET_KEY]).sign(
-        encode(profile.account_key), "x" * 22, "1795478400", "1795478400"
+        encode(profile.account_key), "x" * 22, "s" * 16, "1795478400", "1795478400"
     )
     assert len(f"__Host-spotify-session={sealed}") <= 4096
 
@@ -134,7 +139,7 @@ def test_the_longest_account_key_still_fits_a_cookie() -> None:
     for longest in ("\x00" * 2048, "é" * 1024, "👩" * 512, '"' * 2048):
         profile = Profile.parse(json.dumps({"id": "x", "account_id": longest}))
         sealed = Seal("session", [SECRET_KEY]).sign(
-            encode(profile.account_key), "x" * 22, "1795478400", "1795478400"
+            encode(profile.account_key), "x" * 22, "s" * 16, "1795478400", "1795478400"
         )
         assert len(f"__Host-spotify-session={sealed}") <= 4096
 
@@ -150,7 +155,11 @@ ATTRIBUTE = st.one_of(
 )
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(st.dictionaries(st.sampled_from(["login_id", "profile", "expires_at", "x"]), ATTRIBUTE))
 def test_any_item_in_the_table_is_somebody_or_nobody(world: None, attributes: dict[str, Any]) -> None:
     Table().put({"account_id": {"S": "nobody"}, **attributes})

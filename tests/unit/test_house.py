@@ -13,14 +13,15 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from app import app
-from chalicelib import attempts, config, errors, oauth, sessions, users
+from chalicelib import config, errors, login, session, sessions
 from deploy import smoke
 from tests.support.servers import PROJECT
 
 LAYERS = (
-    {"errors", "deadline", "cookies", "events"},
-    {"config", "address", "profile", "oauth", "parameters", "wire"},
-    {"attempts", "spotify", "users", "request"},
+    {"errors", "deadline", "cookies", "log", "session"},
+    {"config", "profile", "login"},
+    {"address", "aws", "oauth", "transport"},
+    {"parameters", "spotify", "users", "request"},
     {"sessions"},
     {"services", "pages"},
     {"web"},
@@ -29,8 +30,8 @@ LAYERS = (
 
 ONLY_IN = {
     "boto3": set(),
-    "botocore": {"services", "parameters", "users"},
-    "requests": {"wire"},
+    "botocore": {"aws"},
+    "requests": {"transport"},
     "itsdangerous": {"cookies"},
     "markupsafe": {"pages"},
     "chalice": {"request", "web"},
@@ -83,7 +84,7 @@ def test_a_library_has_one_door(library: str) -> None:
 
 def test_app_imports_what_it_speaks_of() -> None:
     tree = ast.parse((PROJECT / "app.py").read_text(encoding="utf-8"))
-    assert ours(tree) == {"oauth", "pages", "services", "web", "errors", "profile", "request"}
+    assert ours(tree) == {"oauth", "pages", "services", "web", "errors", "request"}
 
 
 @pytest.mark.parametrize("folder", ["simulator", "local", "deploy", "bench"])
@@ -125,19 +126,19 @@ def test_the_readme_lists_the_settings() -> None:
 
 def test_the_storage_document_lists_what_is_stored() -> None:
     documented = {row[0].strip("`") for row in tables("docs/storage.md")}
-    assert {"account_id", "login_id", "profile", "expires_at"} <= documented
-    assert {f"__Host-{sessions.COOKIE}", f"__Host-{attempts.COOKIE}…"} <= documented
+    assert {"account_id", "login_id", "ended", "profile", "expires_at"} <= documented
+    assert {f"__Host-{sessions.COOKIE}", f"__Host-{login.COOKIE}…"} <= documented
 
 
 def test_the_lifetimes_are_those_that_the_documents_tell() -> None:
-    assert users.LIFETIME == sessions.LIFETIME == 30 * 24 * 3600
-    assert sessions.IDLE == 7 * 24 * 3600
-    assert oauth.ATTEMPT_LIFETIME == 10 * 60
-    assert attempts.MOST == 5
+    assert session.LIFETIME == 30 * 24 * 3600
+    assert session.IDLE == 7 * 24 * 3600
+    assert login.LIFETIME == 10 * 60
+    assert login.MOST == 5
     text = (PROJECT / "docs/storage.md").read_text(encoding="utf-8")
     for said in ("30 days", "7 days", "10 minutes", "five"):
         assert said in text
-    assert "30 days" in errors.UsersUncertain.message
+    assert "30 days" in errors.UsersUnavailable.remedy
     assert "ten minutes" in errors.LoginExpired.message
 
 

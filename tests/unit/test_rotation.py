@@ -9,6 +9,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from chalicelib import parameters
+from chalicelib.deadline import SECONDS
 from deploy import secrets
 from deploy.account import Account
 from deploy.secrets import FALLBACKS, KEY, Secrets
@@ -30,6 +32,11 @@ def keys(stored: Secrets) -> tuple[str, list[str]]:
     values = stored.read()
     fallbacks = values[FALLBACKS].value if FALLBACKS in values else ""
     return values[KEY].value, [key for key in fallbacks.split(",") if key]
+
+
+def test_the_wait_covers_an_instance_that_read_just_before_and_then_failed_once() -> None:
+    worst = parameters.FRESH + parameters.READ_SECONDS + parameters.RETRY + parameters.READ_SECONDS
+    assert worst + SECONDS < secrets.KNOWN_EVERYWHERE, "and a request that had begun with the old values"
 
 
 def quietly(_: str) -> None:

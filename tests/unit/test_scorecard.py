@@ -18,6 +18,7 @@ from chalicelib.config import EVERY_SCOPE
 from chalicelib.cookies import Seal, encode
 from chalicelib.deadline import Deadline
 from chalicelib.profile import Profile
+from chalicelib.session import Session
 from chalicelib.users import Users
 from simulator.spotify import SCOPES, Application
 from tests.support.gateway import STAGE_URL, GatewayVisitor, event, invoke
@@ -194,14 +195,15 @@ class TestCookies:
         assert visitor.get("/", {"Cookie": f"{SESSION}={attempt}"}).user_id == "None"
         assert visitor.get(callback, {"Cookie": f"{name}={session}"}).status == 400
 
-    def test_a_decoded_cookie_holds_the_account_key_the_login_id_and_times_only(
+    def test_a_decoded_cookie_holds_the_account_key_the_ids_and_times_only(
         self, visitor: GatewayVisitor, table: Table
     ) -> None:
         visitor.log_in()
         (item,) = table.items()
-        key, login_id, login_time, issued, _signature = visitor.cookies[SESSION].split(".")
+        key, login_id, session_id, login_time, issued, _signature = visitor.cookies[SESSION].split(".")
         assert base64.urlsafe_b64decode(key + "==").decode() == item["account_id"]["S"]
         assert login_id == item["login_id"]["S"]
+        assert re.fullmatch(r"[\w-]{16}", session_id, re.ASCII), "96 random bits"
         assert abs(int(login_time) - time.time()) < 10
         assert abs(int(issued) - time.time()) < 10
 
@@ -214,9 +216,9 @@ class TestSessions:
             def update_item(self, **call: Any) -> dict[str, Any]:
                 return {"Attributes": {"login_id": call["ExpressionAttributeValues"][":fresh"]}}
 
-        users = Users(Recorder(), "users")  # type: ignore[arg-type]
+        users = Users(Recorder(), "users", Deadline(time.monotonic() + 60))
         user = Profile.parse('{"id": "x"}')
-        ids = {users.remember(user, Deadline()) for _ in range(10_000)}
+        ids = {users.remember(user) for _ in range(10_000)}
         assert len(ids) == 10_000
         assert all(re.fullmatch(r"[\w-]{22}", login_id, re.ASCII) for login_id in ids), "128 bits"
 
@@ -247,7 +249,7 @@ class TestSessions:
         visitor.log_in()
         (item,) = table.items()
         now = str(int(time.time()))
-        fields = (encode(item["account_id"]["S"]), item["login_id"]["S"], now, now)
+        fields = (encode(item["account_id"]["S"]), item["login_id"]["S"], "s" * 16, now, now)
         for key in ("", "another key, also 32 bytes or longer", item["login_id"]["S"]):
             forged = Seal("session", [key]).sign(*fields)
             assert visitor.get("/", {"Cookie": f"{SESSION}={forged}"}).user_id == "None"
@@ -266,7 +268,7 @@ class TestSessions:
                 self.calls.append(call)
                 return {}
 
-        Users(Recorder(), "users").find("key", "login", Deadline())  # type: ignore[arg-type]
+        Users(Recorder(), "users", Deadline()).find(Session("key", "login", "session", 0, 0))
         (call,) = Recorder.calls
         assert call == {"TableName": "users", "Key": {"account_id": {"S": "key"}}, "ConsistentRead": True}
 
@@ -277,7 +279,7 @@ class TestLogout:
         self, visitor: GatewayVisitor, table: Table, cookie: str
     ) -> None:
         visitor.log_in()
-        reply = visitor.get("/logout", {"Cookie": f"{SESSION}={cookie}"})
+        reply = visitor.get("/logout", {"Cookie": f"{SESSION}={cookie}", "Sec-Fetch-Site": "same-origin"})
         assert (reply.status, reply.location) == (307, f"{STAGE_URL}/")
         assert len(table.items()) == 1
 

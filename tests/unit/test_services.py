@@ -6,6 +6,7 @@ import gc
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,8 +15,9 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from chalicelib import parameters, services
+from chalicelib import aws, parameters, services
 from chalicelib.config import Config
+from chalicelib.deadline import Deadline
 from chalicelib.errors import ConfigurationError
 from tests.support.gateway import GatewayVisitor, event, invoke
 from tests.support.servers import PROJECT, clean_environment, python
@@ -35,6 +37,11 @@ def on_lambda(settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iter
     services._parameters.cache_clear()
 
 
+def config() -> Config:
+    """The settings as the next request finds them."""
+    return Config(services.settings(Deadline()))
+
+
 def store(ssm: Any, monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     """Move settings from the environment to parameters."""
     for name in names:
@@ -45,13 +52,13 @@ def store(ssm: Any, monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
 def test_parameters_supply_what_the_environment_does_not(
     on_lambda: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = Config.from_mapping(os.environ)
+    before = Config(os.environ)
     store(on_lambda, monkeypatch, "SPOTIFY_CLIENT_ID", "SPOTIFY_CLIENT_SECRET", "SECRET_KEY")
     on_lambda.put_parameter(Name=f"{PATH}/USERS_TABLE", Value="another", Type="String")
     on_lambda.put_parameter(Name=f"{PATH}/PATH", Value="/evil", Type="String")
     on_lambda.put_parameter(Name=f"{PATH}/below/SPOTIFY_SCOPE", Value="x", Type="String")
-    assert services.config() == before
-    assert "PATH" not in services.settings()
+    assert vars(config()) == vars(before)
+    assert "PATH" not in services.settings(Deadline())
 
 
 @pytest.mark.parametrize("stage", ["dev", "prod"])
@@ -59,14 +66,14 @@ def test_the_policy_allows_exactly_what_the_app_calls(
     stage: str, table: Table, visitor: GatewayVisitor, on_lambda: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store(on_lambda, monkeypatch, "SPOTIFY_CLIENT_ID", "SPOTIFY_CLIENT_SECRET", "SECRET_KEY")
-    services._session.cache_clear()
-    services._users.cache_clear()
+    aws._session.cache_clear()
+    services._client.cache_clear()
     called: set[str] = set()
 
     def note(**call: Any) -> None:
         called.add(call["event_name"].removeprefix("before-call."))
 
-    services._session().register("before-call", note)
+    aws._session().register("before-call", note)
     for user_id in ("one", "one", "another"):  # a login, one again, and one as somebody else
         visitor.log_in("premium", user_id)
         assert visitor.see_id() == user_id
@@ -85,7 +92,7 @@ def test_more_parameters_than_one_page_are_read(on_lambda: Any, monkeypatch: pyt
     for number in range(25):
         on_lambda.put_parameter(Name=f"{PATH}/A{number:02}", Value="x", Type="String")
     store(on_lambda, monkeypatch, "SPOTIFY_CLIENT_SECRET")
-    assert services.config()
+    assert config()
 
 
 def test_off_lambda_there_are_no_parameters(
@@ -93,41 +100,97 @@ def test_off_lambda_there_are_no_parameters(
 ) -> None:
     monkeypatch.setenv("PARAMETER_PATH", PATH)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    assert services.config()
+    assert config()
 
 
 def test_a_rotated_parameter_is_seen_after_five_minutes(
     on_lambda: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     on_lambda.put_parameter(Name=f"{PATH}/SPOTIFY_SCOPE", Value="user-read-email", Type="String")
-    assert services.config().scope == "user-read-email"
+    assert config().scope == "user-read-email"
     on_lambda.put_parameter(
         Name=f"{PATH}/SPOTIFY_SCOPE", Value="user-top-read", Type="String", Overwrite=True
     )
-    assert services.config().scope == "user-read-email"
-    monkeypatch.setattr(parameters, "FRESH", 0.0)
-    assert services.config().scope == "user-top-read"
+    assert config().scope == "user-read-email"
+    later = time.time() + parameters.FRESH
+    monkeypatch.setattr(time, "time", lambda: later)
+    assert config().scope == "user-top-read"
 
 
-def test_a_refresh_that_fails_keeps_the_last_good_values_and_is_logged(
-    on_lambda: Any, monkeypatch: pytest.MonkeyPatch, log: list[dict[str, Any]]
-) -> None:
-    class Client:
-        working = True
+class Store:
+    """A Parameter Store that can be broken, by a clock that can be set."""
 
-        def get_paginator(self, name: str) -> Any:
-            if not self.working:
-                raise ClientError({"Error": {"Code": "ThrottlingException"}}, "GetParametersByPath")
-            return on_lambda.get_paginator(name)
+    def __init__(self, ssm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1_795_478_400.0
+        self.broken = ""
+        self.reads = 0
+        monkeypatch.setattr(time, "time", lambda: self.now)
+        self._ssm = ssm
+        self.parameters = parameters.Parameters(PATH)
+        monkeypatch.setattr(aws, "client", lambda _: self)
 
+    def get_paginator(self, _: str) -> Any:
+        return self
+
+    def paginate(self, **call: Any) -> Any:
+        self.reads += 1
+        if self.broken == "no Parameters":
+            return [{}]
+        if self.broken:
+            error = {"Error": {"Code": self.broken}, "ResponseMetadata": {"HTTPStatusCode": 400}}
+            raise ClientError(error, "GetParametersByPath")  # type: ignore[arg-type]
+        return self._ssm.get_paginator("get_parameters_by_path").paginate(**call)
+
+    def scope(self) -> str | None:
+        return self.parameters.values(Deadline()).get("SPOTIFY_SCOPE")
+
+
+@pytest.fixture
+def stored(on_lambda: Any, monkeypatch: pytest.MonkeyPatch) -> Store:
     on_lambda.put_parameter(Name=f"{PATH}/SPOTIFY_SCOPE", Value="user-read-email", Type="String")
-    client = Client()
-    stored = parameters.Parameters(lambda: client, PATH)  # type: ignore[arg-type, return-value]
-    assert stored.values() == {"SPOTIFY_SCOPE": "user-read-email"}
-    client.working = False
-    monkeypatch.setattr(parameters, "FRESH", 0.0)
-    assert stored.values() == {"SPOTIFY_SCOPE": "user-read-email"}
-    assert [(line["reason"], line["error"]) for line in log] == [("parameters_stale", "ThrottlingException")]
+    return Store(on_lambda, monkeypatch)
+
+
+@pytest.mark.parametrize("failure", ["AccessDeniedException", "ThrottlingException", "no Parameters"])
+def test_a_failed_refresh_keeps_the_last_good_values_and_is_tried_again_after_30_seconds(
+    stored: Store, log: list[dict[str, Any]], failure: str
+) -> None:
+    assert stored.scope() == "user-read-email"
+    stored.broken = failure
+    stored.now += parameters.FRESH + 1
+    for _ in range(3):
+        assert stored.scope() == "user-read-email"
+    assert [line["reason"] for line in log] == ["parameters_stale"], "not every request reads again"
+    before = stored.reads
+    stored.now += parameters.RETRY - 1
+    assert stored.scope() == "user-read-email"
+    assert stored.reads == before
+    stored.broken = ""
+    stored.now += 2
+    assert stored.scope() == "user-read-email"
+    assert stored.reads == before + 1
+    stored.now += parameters.FRESH - 1
+    assert stored.scope() == "user-read-email"
+    assert stored.reads == before + 1, "five minutes again"
+
+
+def test_values_are_read_again_when_the_clock_has_been_set_back(stored: Store) -> None:
+    assert stored.scope() == "user-read-email"
+    stored.now -= 3600
+    assert stored.scope() == "user-read-email"
+    assert stored.reads == 2
+
+
+def test_a_parameter_store_that_cannot_be_read_is_a_configuration_error_each_time_until_it_can(
+    stored: Store, log: list[dict[str, Any]]
+) -> None:
+    stored.broken = "no Parameters"
+    for _ in range(2):
+        with pytest.raises(ConfigurationError):
+            stored.scope()
+    assert [(line["reason"], line["detail"]) for line in log] == [("parameters_unread", "KeyError")] * 2
+    stored.broken = ""
+    assert stored.scope() == "user-read-email"
 
 
 def test_a_first_load_that_fails_is_a_configuration_error_and_is_not_kept(
@@ -136,10 +199,10 @@ def test_a_first_load_that_fails_is_a_configuration_error_and_is_not_kept(
     store(on_lambda, monkeypatch, "SPOTIFY_CLIENT_SECRET")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     with pytest.raises(ConfigurationError) as failure:
-        services.config()
+        config()
     assert failure.value.settings == ("PARAMETER_PATH",)
     monkeypatch.delenv("AWS_ENDPOINT_URL")
-    assert services.config()
+    assert config()
 
 
 def test_a_missing_setting_is_a_page_and_one_line_that_names_it(
@@ -161,7 +224,7 @@ def test_without_a_region_the_log_names_the_variable(
 ) -> None:
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
-    services._users.cache_clear()
+    services._client.cache_clear()
     assert visitor.log_in().status == 500
     assert log[-1]["settings"] == ["AWS_DEFAULT_REGION"]
 
@@ -169,7 +232,7 @@ def test_without_a_region_the_log_names_the_variable(
 def test_login_needs_no_client_of_anything() -> None:
     script = (
         "import sys; from tests.support.gateway import event, invoke;"
-        "print(invoke(event('/login')).status, sorted({'botocore', 'chalicelib.wire'} & set(sys.modules)))"
+        "print(invoke(event('/login')).status, sorted({'botocore', 'chalicelib.transport'} & set(sys.modules)))"
     )
     environment = {
         "SPOTIFY_CLIENT_ID": "id",
@@ -189,18 +252,18 @@ def test_login_needs_no_client_of_anything() -> None:
 
 
 def test_on_lambda_everything_is_made_before_the_first_visitor_comes(on_lambda: Any) -> None:
-    services._users.cache_clear()
-    services._spotify.cache_clear()
+    services._client.cache_clear()
+    services._transport.cache_clear()
     services.prepare()
-    assert services._users.cache_info().currsize == services._spotify.cache_info().currsize == 1
+    assert services._client.cache_info().currsize == services._transport.cache_info().currsize == 1
     assert gc.isenabled()
     gc.unfreeze()
 
 
 def test_elsewhere_nothing_is_made(settings: dict[str, str]) -> None:
-    services._spotify.cache_clear()
+    services._transport.cache_clear()
     services.prepare()
-    assert services._spotify.cache_info().currsize == 0
+    assert services._transport.cache_info().currsize == 0
 
 
 def test_a_function_without_settings_starts_all_the_same_and_says_so_when_it_is_asked(

@@ -20,8 +20,11 @@ from cryptography.x509.oid import NameOID
 from werkzeug.serving import make_server
 
 from chalicelib import errors
+from chalicelib.config import Config
 from chalicelib.deadline import Deadline
+from chalicelib.profile import Profile
 from chalicelib.spotify import Spotify
+from chalicelib.transport import Transport
 from tests.support.script import Script
 from tests.support.servers import free_port
 
@@ -30,18 +33,24 @@ TOKEN = (200, JSON, b'{"access_token": "BQ-token", "token_type": "Bearer", "expi
 ME = (200, JSON, '{"id": "somebody", "display_name": "Zoë"}'.encode())
 
 
-def client(url: str) -> Spotify:
-    return Spotify("the-id", "the-secret", url, url)
+def client(url: str, deadline: Deadline | None = None) -> Spotify:
+    settings = {
+        "SPOTIFY_CLIENT_ID": "the-id",
+        "SPOTIFY_CLIENT_SECRET": "the-secret",
+        "SECRET_KEY": "0123456789abcdefghijklmnopqrstuv",
+        "USERS_TABLE": "users",
+    }
+    config = Config(settings)
+    config.accounts_url = config.api_url = url
+    return Spotify(config, Transport(tls=url.startswith("https:")), deadline or Deadline())
 
 
 def exchange(script: Script) -> str:
-    return client(script.serve()).exchange(
-        "the-code", "the-verifier", "https://x.example/callback", Deadline()
-    )
+    return client(script.serve()).exchange("the-code", "the-verifier", "https://x.example/callback")
 
 
-def current_user(script: Script) -> str:
-    return client(script.serve()).current_user("BQ-token", Deadline())
+def fetch_profile(script: Script) -> Profile:
+    return client(script.serve()).fetch_profile("BQ-token")
 
 
 def test_a_code_is_exchanged_with_basic_authentication_and_its_verifier() -> None:
@@ -59,9 +68,16 @@ def test_a_code_is_exchanged_with_basic_authentication_and_its_verifier() -> Non
     }
 
 
+@pytest.mark.parametrize("token_type", [{}, {"token_type": "bearer"}, {"token_type": "BEARER"}])
+def test_a_bearer_token_is_taken_however_it_is_spelled(token_type: dict[str, str]) -> None:
+    """RFC 6749 §5.1: the type is case insensitive; it is required, but a response without one is harmless."""
+    body = json.dumps({"access_token": "BQ-token", **token_type}).encode()
+    assert exchange(Script([(200, JSON, body)])) == "BQ-token"
+
+
 def test_the_current_user_is_asked_for_with_the_token() -> None:
     script = Script([ME])
-    assert json.loads(current_user(script))["display_name"] == "Zoë"
+    assert fetch_profile(script).display_name == "Zoë"
     (asked,) = script.asked
     assert (asked.method, asked.path) == ("GET", "/v1/me")
     assert asked.headers["Authorization"] == "Bearer BQ-token"
@@ -72,7 +88,7 @@ def test_no_cookie_of_one_login_is_sent_with_the_next() -> None:
     script = Script([(200, {**JSON, "Set-Cookie": "sp_t=of-one-visitor; Path=/"}, TOKEN[2])])
     spotify = client(script.serve())
     for _ in range(2):
-        spotify.exchange("c", "v", "u", Deadline())
+        spotify.exchange("c", "v", "u")
     assert all("Cookie" not in asked.headers for asked in script.asked)
 
 
@@ -86,7 +102,7 @@ def test_neither_proxies_nor_netrc_of_the_environment_are_used(
         file.write("machine 127.0.0.1 login other password other\n")
     monkeypatch.setenv("NETRC", netrc)
     script = Script([ME])
-    current_user(script)
+    fetch_profile(script)
     assert script.asked[0].headers["Authorization"] == "Bearer BQ-token"
 
 
@@ -94,7 +110,7 @@ def test_neither_proxies_nor_netrc_of_the_environment_are_used(
 def test_a_redirect_is_not_followed(status: int) -> None:
     elsewhere = Script([TOKEN])
     script = Script([(status, {"Location": f"{elsewhere.serve()}/api/token"}, b"")])
-    with pytest.raises(errors.SpotifyNonsense):
+    with pytest.raises(errors.SpotifyMalformed):
         exchange(script)
     assert elsewhere.asked == []
 
@@ -105,17 +121,20 @@ def test_a_redirect_is_not_followed(status: int) -> None:
         (400, {"error": "invalid_grant", "error_description": "Authorization code expired"}, errors.CodeRefused),
         (400, {"error": "invalid_client", "error_description": "Invalid client"}, errors.ClientRefused),
         (401, {"error": "invalid_client"}, errors.ClientRefused),
-        (400, {"error": "invalid_request"}, errors.SpotifyNonsense),
-        (400, {"error": {"status": 400, "message": "odd"}}, errors.SpotifyNonsense),
-        (400, "<html>", errors.SpotifyNonsense),
-        (200, "<html>", errors.SpotifyNonsense),
-        (200, [], errors.SpotifyNonsense),
-        (200, {}, errors.SpotifyNonsense),
-        (200, {"access_token": 7}, errors.SpotifyNonsense),
-        (200, {"access_token": ""}, errors.SpotifyNonsense),
-        (200, {"access_token": "a\r\nb: c"}, errors.SpotifyNonsense),
-        (200, "[" * 100_000, errors.SpotifyNonsense),
-        (200, "9" * 5000, errors.SpotifyNonsense),
+        (400, {"error": "invalid_request"}, errors.SpotifyMalformed),
+        (400, {"error": {"status": 400, "message": "odd"}}, errors.SpotifyMalformed),
+        (400, "<html>", errors.SpotifyMalformed),
+        (200, "<html>", errors.SpotifyMalformed),
+        (200, [], errors.SpotifyMalformed),
+        (200, {}, errors.SpotifyMalformed),
+        (200, {"access_token": 7}, errors.SpotifyMalformed),
+        (200, {"access_token": ""}, errors.SpotifyMalformed),
+        (200, {"access_token": "a\r\nb: c"}, errors.SpotifyMalformed),
+        (200, {"access_token": "BQ-token", "token_type": "mac"}, errors.SpotifyMalformed),
+        (200, {"access_token": "BQ-token", "token_type": None}, errors.SpotifyMalformed),
+        (201, {"access_token": "BQ-token", "token_type": "Bearer"}, errors.SpotifyMalformed),
+        (200, "[" * 100_000, errors.SpotifyMalformed),
+        (200, "9" * 5000, errors.SpotifyMalformed),
         (500, "", errors.SpotifyUnavailable),
         (503, {"error": "server_error"}, errors.SpotifyUnavailable),
         (429, "", errors.SpotifyRateLimited),
@@ -139,9 +158,9 @@ def test_a_token_request_that_fails_fails_by_name_and_is_not_repeated(
         (403, '{"error": {"status": 403, "message": "User not registered in the Developer Dashboard"}}', errors.NotOnUserList),
         (403, "Active premium subscription required for the owner of the app.", errors.PremiumRequired),
         (403, "", errors.SpotifyForbids),
-        (401, '{"error": {"status": 401, "message": "The access token expired"}}', errors.SpotifyNonsense),
-        (404, "", errors.SpotifyNonsense),
-        (200, b"\xff", errors.SpotifyNonsense),
+        (401, '{"error": {"status": 401, "message": "The access token expired"}}', errors.SpotifyMalformed),
+        (404, "", errors.SpotifyMalformed),
+        (200, b"\xff", errors.SpotifyMalformed),
     ],
 )  # fmt: skip
 def test_a_current_user_who_is_not_told_fails_by_name(
@@ -149,21 +168,21 @@ def test_a_current_user_who_is_not_told_fails_by_name(
 ) -> None:
     script = Script([(status, {}, text if isinstance(text, bytes) else text.encode())])
     with pytest.raises(failure):
-        current_user(script)
+        fetch_profile(script)
     assert len(script.asked) == 1
 
 
 @pytest.mark.parametrize("trouble", [(500, {}, b""), (502, {}, b"<html>"), (429, {"Retry-After": "1"}, b"")])
 def test_a_short_trouble_with_the_profile_is_healed(trouble: tuple[int, dict[str, str], bytes]) -> None:
     script = Script([trouble, ME])
-    assert "somebody" in current_user(script)
+    assert fetch_profile(script).id == "somebody"
     assert len(script.asked) == 2
 
 
 def test_a_longer_one_is_not_asked_about_more_than_three_times() -> None:
     script = Script([(500, {}, b"")])
     with pytest.raises(errors.SpotifyUnavailable):
-        current_user(script)
+        fetch_profile(script)
     assert len(script.asked) == 3
 
 
@@ -176,7 +195,7 @@ def test_a_long_retry_after_is_an_answer_at_once(retry_after: str | None, told: 
     script = Script([(429, headers, b'{"error": {"reason": "QUOTA_EXCEEDED"}}')])
     started = time.monotonic()
     with pytest.raises(errors.SpotifyRateLimited) as failure:
-        current_user(script)
+        fetch_profile(script)
     assert failure.value.retry_after == told
     assert time.monotonic() - started < 2
     assert len(script.asked) == 1
@@ -186,20 +205,20 @@ def test_a_long_retry_after_is_an_answer_at_once(retry_after: str | None, told: 
 def test_an_answer_over_256_kilobytes_is_refused(packed: bool) -> None:
     large = b"x" * 10_000_000
     headers, content = ({"Content-Encoding": "gzip"}, gzip.compress(large)) if packed else ({}, large)
-    with pytest.raises(errors.SpotifyNonsense):
-        current_user(Script([(200, headers, content)]))
+    with pytest.raises(errors.SpotifyMalformed):
+        fetch_profile(Script([(200, headers, content)]))
 
 
 def test_a_spotify_that_is_not_there_is_unreachable() -> None:
     spotify = client(f"http://127.0.0.1:{free_port()}")
     with pytest.raises(errors.SpotifyUnreachable):
-        spotify.exchange("c", "v", "u", Deadline())
+        spotify.exchange("c", "v", "u")
 
 
 def test_nothing_is_sent_after_the_deadline() -> None:
     script = Script([TOKEN])
     with pytest.raises(errors.SpotifyTimeout):
-        client(script.serve()).exchange("c", "v", "u", Deadline(time.monotonic()))
+        client(script.serve(), Deadline(time.monotonic())).exchange("c", "v", "u")
     assert script.asked == []
 
 
@@ -244,7 +263,7 @@ def test_a_certificate_that_is_vouched_for_is_good_for_every_connection(
     monkeypatch.setattr("certifi.where", lambda: str(certificate))
     spotify = client(f"https://127.0.0.1:{secure}")
     certificate.unlink()  # it has been read
-    assert [spotify.exchange("c", "v", "u", Deadline()) for _ in range(2)] == ["BQ-token"] * 2
+    assert [spotify.exchange("c", "v", "u") for _ in range(2)] == ["BQ-token"] * 2
 
 
 def test_a_certificate_for_another_host_gets_no_secret(
@@ -252,7 +271,7 @@ def test_a_certificate_for_another_host_gets_no_secret(
 ) -> None:
     monkeypatch.setattr("certifi.where", lambda: str(certificate))
     with pytest.raises(errors.SpotifyUnavailable) as failure:
-        client(f"https://localhost:{secure}").exchange("c", "v", "u", Deadline())
+        client(f"https://localhost:{secure}").exchange("c", "v", "u")
     assert failure.value.detail == "token SSLError"
 
 
@@ -262,6 +281,6 @@ def test_a_certificate_that_nobody_vouches_for_gets_no_secret(
     monkeypatch.setenv("CURL_CA_BUNDLE", "")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "")
     with pytest.raises(errors.SpotifyUnavailable) as failure:
-        client(f"https://127.0.0.1:{secure}").exchange("c", "v", "u", Deadline())
+        client(f"https://127.0.0.1:{secure}").exchange("c", "v", "u")
     assert failure.value.detail == "token SSLError"
     assert not isinstance(failure.value, errors.SpotifyUnreachable), "it is not tried again"

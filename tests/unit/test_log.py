@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Self
 
 import pytest
 
-from chalicelib import events, services
+from chalicelib import log as logs
+from chalicelib import services
 from tests.support.gateway import GatewayVisitor, event, invoke
 from tests.support.visitor import query_of
+from tests.support.world import SECRET_KEY
 
 
 def test_a_login_and_a_logout_are_a_line_each(visitor: GatewayVisitor, log: list[dict[str, Any]]) -> None:
@@ -44,6 +47,32 @@ def test_a_state_that_is_not_this_browsers_is_a_security_event(
     assert (log[-1]["reason"], log[-1]["security"]) == ("login_unknown", True)
 
 
+def test_the_source_of_a_security_event_can_be_counted_but_not_read(
+    visitor: GatewayVisitor, log: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def source(address: str, key: str = SECRET_KEY) -> str:
+        monkeypatch.setenv("SECRET_KEY", key)
+        sent = event("/callback?state=forged&code=c")
+        sent["requestContext"]["identity"] = {"sourceIp": address}
+        invoke(sent)
+        assert address not in str(log)
+        return str(log[-1]["source"])
+
+    one = source("192.0.2.1")
+    assert re.fullmatch("[0-9a-f]{12}", one)
+    assert source("192.0.2.1") == one
+    assert source("192.0.2.2") != one
+    assert source("192.0.2.1", key="another key of the tests which opens nothing") != one
+
+    class Tomorrow(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> Self:
+            return super().now(tz) + timedelta(days=1)
+
+    monkeypatch.setattr(logs, "datetime", Tomorrow)
+    assert source("192.0.2.1") != one
+
+
 def test_nothing_personal_and_no_secret_is_logged(
     visitor: GatewayVisitor, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -65,15 +94,15 @@ def test_nothing_personal_and_no_secret_is_logged(
 def test_a_bug_is_a_page_and_a_line_without_its_message(
     visitor: GatewayVisitor, log: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken() -> None:
+    def broken(request: object) -> None:
         raise RuntimeError("a secret")
 
     monkeypatch.setattr(services, "config", broken)
     reply = visitor.get("/login")
     assert reply.status == 500
-    assert "our mistake" in reply.words
+    assert "failed on our side" in reply.words
     assert "a secret" not in reply.text + str(log)
-    assert re.fullmatch(r"RuntimeError test_events\.py:\d+", log[-1]["error"])
+    assert re.fullmatch(r"RuntimeError test_log\.py:\d+", log[-1]["error"])
     assert reply.headers["x-content-type-options"] == "nosniff"
 
 
@@ -85,5 +114,5 @@ def test_locally_the_reference_is_our_own_and_never_a_headers(log: list[dict[str
 
 
 def test_a_pseudonym_is_short_and_the_same_for_the_same_login() -> None:
-    assert events.pseudonym("x") == events.pseudonym("x") != events.pseudonym("y")
-    assert len(events.pseudonym("x")) == 12
+    assert logs.pseudonym("x") == logs.pseudonym("x") != logs.pseudonym("y")
+    assert len(logs.pseudonym("x")) == 12

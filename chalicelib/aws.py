@@ -1,0 +1,101 @@
+"""Calls to AWS: how clients are created, and one error for whatever goes wrong with a call."""
+
+import logging
+import threading
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.session import Session
+
+from chalicelib.config import CREDENTIALS
+from chalicelib.deadline import Deadline, T
+from chalicelib.errors import ConfigurationError
+
+CONNECT_SECONDS, READ_SECONDS = 1.0, 2.0
+CALL_SECONDS = CONNECT_SECONDS + READ_SECONDS
+"""The longest that one call takes. No call begins with less time left: its outcome would be unknown."""
+
+PAUSES = (0.05, 0.2)
+"""Seconds before the second and the third attempt at a call."""
+
+THROTTLED = frozenset(
+    {"ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException"}
+)
+
+SETTINGS = {"Credential": CREDENTIALS, "Region": ("AWS_DEFAULT_REGION",), "Profile": ("AWS_PROFILE",)}
+"""The settings at fault, by a word in the name of botocore's exception, such as PartialCredentialsError."""
+
+
+class CallFailed(Exception):
+    """A call without a usable response. `code` is AWS's error code, or the name of botocore's exception."""
+
+    def __init__(self, code: str, *, transient: bool = False) -> None:
+        super().__init__(code)
+        self.code = code
+        self.transient = transient
+
+
+_session = lru_cache(maxsize=1)(Session)
+_creating = threading.Lock()
+"""botocore's sessions are not thread-safe; its clients are."""
+
+
+def client(service: str) -> Any:
+    """A client of an AWS service whose calls go through `call`.
+
+    botocore's own retries are off: they would repeat a write with the login ID that it carried, and so could
+    bring back one that a logout has erased. In legacy mode botocore still rejects a response whose CRC32
+    checksum does not match; in standard mode a mismatch does no more than trigger a retry.
+
+    Raises:
+        ConfigurationError: the region, profile or endpoint is missing or unusable.
+    """
+    logging.getLogger("botocore").setLevel(logging.WARNING)  # at debug level it logs what is stored
+    retries: Any = {"mode": "legacy", "total_max_attempts": 1}
+    config = Config(connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS, retries=retries)
+    try:
+        with _creating:
+            return _session().create_client(service, config=config)
+    except BotoCoreError as failure:
+        raise _misconfigured(failure) or failure from None
+    except ValueError:  # "Invalid endpoint"
+        raise ConfigurationError("AWS_ENDPOINT_URL") from None
+
+
+def call(function: Callable[[], T], deadline: Deadline) -> T:
+    """Make a call, up to three times while there is time.
+
+    Raises:
+        CallFailed: no attempt got a usable response. A write may have happened all the same.
+        ConfigurationError: there are no credentials, or only half of a pair.
+    """
+    return deadline.retry(lambda: _attempt(function, deadline), _pause)
+
+
+def _attempt(function: Callable[[], T], deadline: Deadline) -> T:
+    if deadline.left() < CALL_SECONDS:
+        raise CallFailed("deadline")
+    try:
+        return deadline.within(CALL_SECONDS).run(function)
+    except TimeoutError:
+        raise CallFailed("timeout", transient=True) from None
+    except ClientError as failure:
+        code = failure.response["Error"]["Code"]
+        status = failure.response["ResponseMetadata"]["HTTPStatusCode"]
+        raise CallFailed(code, transient=status >= 500 or code in THROTTLED) from None
+    except (BotoCoreError, AttributeError, LookupError, TypeError, ValueError) as failure:
+        # The last four are what botocore, or the reading of its result, makes of a truncated response.
+        raise _misconfigured(failure) or CallFailed(type(failure).__name__, transient=True) from None
+
+
+def _misconfigured(failure: Exception) -> ConfigurationError | None:
+    found = [names for word, names in SETTINGS.items() if word in type(failure).__name__]
+    return ConfigurationError(*found[0]) if found else None
+
+
+def _pause(failure: Exception, attempts: int) -> float | None:
+    again = isinstance(failure, CallFailed) and failure.transient and attempts <= len(PAUSES)
+    return PAUSES[attempts - 1] if again else None

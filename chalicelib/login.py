@@ -1,0 +1,122 @@
+"""Login attempts: one for each tab of a browser that has left for Spotify, each in a signed cookie."""
+
+import base64
+import hashlib
+import hmac
+import re
+import secrets
+import time
+from dataclasses import dataclass, field
+
+from chalicelib.cookies import Jar, Seal
+from chalicelib.errors import LoginExpired, LoginSpent, LoginUnknown
+
+LIFETIME = 600
+"""Seconds from /login to /callback; Spotify's codes live about as long."""
+
+COOKIE = "spotify-login-"
+MOST = 5
+"""Attempts that a browser may have at a time; the oldest is dropped. Keeps all cookies under 1 KB."""
+
+_NAME = COOKIE + "[0-9a-f]{8}"
+_STATE = re.compile(r"[\w-]{22,}\.(\d{10,11})", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One login of one browser, from /login to /callback."""
+
+    state: str
+    """128 random bits, `.`, and the time of /login in epoch seconds, so that an old state is known as old."""
+    code_verifier: str = field(repr=False)
+    """RFC 7636 §4.1; empty once the attempt is spent."""
+    spent_on: str = ""
+    """A digest of the authorization response that spent it; empty before."""
+
+    @classmethod
+    def begin(cls) -> "Attempt":
+        """A fresh state and verifier."""
+        return cls(f"{secrets.token_urlsafe(16)}.{int(time.time())}", secrets.token_urlsafe(32))
+
+    @property
+    def code_challenge(self) -> str:
+        """The verifier's S256 challenge (RFC 7636 §4.2)."""
+        digest = hashlib.sha256(self.code_verifier.encode("ascii")).digest()
+        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
+
+    @property
+    def seconds_left(self) -> int:
+        """Seconds until it expires; zero or less once it has."""
+        return begun_at(self.state) + LIFETIME - int(time.time())
+
+
+def begun_at(state: str) -> int:
+    """The time of /login that a state carries, in epoch seconds; 0 for a state that is not in our format."""
+    match = _STATE.fullmatch(state)
+    return int(match[1]) if match else 0
+
+
+class Attempts:
+    """The login attempts of one browser."""
+
+    PURPOSE = "login attempt"
+
+    def __init__(self, jar: Jar, seal: Seal) -> None:
+        self._jar = jar
+        self._seal = seal
+
+    def begin(self) -> Attempt:
+        """Begin an attempt beside those of other tabs; the oldest makes room for a sixth."""
+        # Browsers send older cookies first (RFC 6265bis §5.8.3), which decides between those of one second.
+        for oldest in sorted(self._live(), key=lambda attempt: attempt.seconds_left)[: 1 - MOST]:
+            self._jar.clear(_name(oldest.state))
+        attempt = Attempt.begin()
+        self._write(attempt, LIFETIME)
+        return attempt
+
+    def spend(self, state: str, response: str) -> Attempt | None:
+        """Take the attempt that a callback's state names, which can be taken once. Others are not touched.
+
+        A spent attempt stays in the browser until it expires, without its verifier, so that a reload is not
+        mistaken for a forgery. `response` is the code or error that came with the state.
+
+        Returns:
+            The attempt, or None where this very response has spent it before.
+
+        Raises:
+            LoginExpired: it was begun more than `LIFETIME` seconds ago.
+            LoginSpent: another response has spent it.
+            LoginUnknown: this browser has no such attempt (RFC 6749 §10.12).
+        """
+        attempt = self._read(_name(state))
+        if attempt is None or not hmac.compare_digest(attempt.state, state):
+            if begun_at(state) and Attempt(state, "").seconds_left <= 0:
+                raise LoginExpired
+            raise LoginUnknown(dropped=len(self._live()) >= MOST)
+        if attempt.seconds_left <= 0:
+            raise LoginExpired
+        digest = hashlib.sha256(response.encode()).hexdigest()[:16]
+        if not attempt.spent_on:
+            self._write(Attempt(state, "", digest), attempt.seconds_left)
+            return attempt
+        if attempt.spent_on != digest:
+            raise LoginSpent
+        return None
+
+    def _live(self) -> list[Attempt]:
+        attempts = filter(None, map(self._read, self._jar.names(_NAME)))
+        return [attempt for attempt in attempts if attempt.seconds_left > 0]
+
+    def _read(self, name: str) -> Attempt | None:
+        match self._seal.open(self._jar.get(name)):
+            case [token, begun, code_verifier, spent_on]:
+                return Attempt(f"{token}.{begun}", code_verifier, spent_on)
+        return None
+
+    def _write(self, attempt: Attempt, max_age: int) -> None:
+        value = self._seal.sign(attempt.state, attempt.code_verifier, attempt.spent_on)
+        self._jar.set(_name(attempt.state), value, max_age)
+
+
+def _name(state: str) -> str:
+    return COOKIE + hashlib.sha256(state.encode()).hexdigest()[:8]

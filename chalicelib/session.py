@@ -1,0 +1,36 @@
+"""A session: what its cookie says, and how long it lasts."""
+
+import time
+from dataclasses import dataclass
+
+DAY = 24 * 60 * 60
+IDLE = 7 * DAY
+"""Seconds after which an unused session ends."""
+LIFETIME = 30 * DAY
+"""Seconds after a login for which its session lasts at most, and for which the user is stored."""
+RENEWAL = DAY
+"""The age of a cookie, in seconds, from which it is issued again."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """The content of a session cookie."""
+
+    account_key: str
+    login_id: str
+    """Shared by all sessions of the user; the session is valid only while it is the stored one."""
+    session_id: str
+    """Of this browser's login only."""
+    login_time: int
+    """Epoch seconds, as is `issued`."""
+    issued: int
+
+    @property
+    def ends(self) -> int:
+        """When it ends, unless the cookie is issued again, in epoch seconds."""
+        return min(self.issued + IDLE, self.login_time + LIFETIME)
+
+    @property
+    def seconds_left(self) -> int:
+        """Seconds until it ends; zero or less once it has."""
+        return self.ends - int(time.time())

@@ -1,0 +1,120 @@
+"""One HTTP request to Spotify and its response, within limits of time and size."""
+
+import json
+import re
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any, NamedTuple
+
+import certifi
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
+from urllib3.util.ssl_ import create_urllib3_context
+
+from chalicelib.deadline import Deadline
+from chalicelib.errors import SpotifyMalformed, SpotifyTimeout, SpotifyUnavailable, SpotifyUnreachable
+
+CONNECT_SECONDS, READ_SECONDS = 3.0, 5.0
+MOST_BYTES = 256 * 1024
+"""The largest response that is read. Spotify's take a kilobyte or two."""
+
+
+class Response(NamedTuple):
+    """What Spotify sent back."""
+
+    endpoint: str
+    status: int
+    retry_after: int | None
+    body: bytes
+
+    def json(self) -> dict[str, Any]:
+        """The body as a JSON object; {} for any other body."""
+        try:
+            document = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return {}
+        return document if isinstance(document, dict) else {}
+
+    def __str__(self) -> str:
+        return f"{self.endpoint} {self.status}"
+
+
+class _Adapter(HTTPAdapter):
+    """Loads the CA bundle once. requests loads it for each connection, which takes longer than the rest of it."""
+
+    def init_poolmanager(self, *args: Any, **more: Any) -> None:
+        context = create_urllib3_context()
+        context.load_verify_locations(certifi.where())
+        super().init_poolmanager(*args, ssl_context=context, **more)
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """Leave verification to the context."""
+
+
+class Transport:
+    """Keeps connections alive between logins, and nothing else of a login."""
+
+    def __init__(self, *, tls: bool = True) -> None:
+        """`tls`: load the CA bundle now; without it, an https request loads it when it is sent."""
+        self._session = requests.Session()
+        if tls:
+            self._session.mount("https://", _Adapter())
+        # Neither proxies nor .netrc from the environment, and no cookie of one user in another's login.
+        self._session.trust_env = False
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self._session.headers.update({"Accept": "application/json", "Accept-Encoding": "identity"})
+        self._kept: set[str] = set()
+
+    def send(self, method: str, url: str, deadline: Deadline, **parts: Any) -> Response:
+        """Send one request. `parts` are requests' keyword arguments. Redirects are not followed.
+
+        Raises:
+            SpotifyUnreachable: no connection was made, or one from an earlier request was closed unanswered.
+            SpotifyTimeout: there was no response, or only part of it, in time.
+            SpotifyUnavailable: the connection broke.
+            SpotifyMalformed: the response is too large.
+        """
+        endpoint = url.rpartition("/")[2]
+        limited = deadline.within(CONNECT_SECONDS + READ_SECONDS)
+        try:
+            return limited.run(lambda: self._send(method, url, endpoint, parts))
+        except (TimeoutError, requests.ReadTimeout, ReadTimeoutError):
+            raise SpotifyTimeout(endpoint) from None
+        except (requests.RequestException, HTTPError) as failure:
+            raise self._broken(failure, url, endpoint) from None
+
+    def _send(self, method: str, url: str, endpoint: str, parts: dict[str, Any]) -> Response:
+        parts |= {"timeout": (CONNECT_SECONDS, READ_SECONDS), "allow_redirects": False, "stream": True}
+        with self._session.request(method, url, **parts) as response:
+            self._kept.discard(url)
+            body = response.raw.read(MOST_BYTES + 1, decode_content=True)
+            if len(body) > MOST_BYTES:
+                raise SpotifyMalformed(f"{endpoint} size")
+            if response.headers.get("Connection", "").lower() != "close":
+                self._kept.add(url)
+            retry_after = _seconds(response.headers.get("Retry-After", ""))
+            return Response(endpoint, response.status_code, retry_after, body)
+
+    def _broken(self, failure: Exception, url: str, endpoint: str) -> Exception:
+        """What became of a request whose connection broke.
+
+        A connection that was kept alive can be dead without a sign, above all after Lambda has frozen the
+        process. Then the request did not arrive, in all likelihood, and can be sent again (RFC 9112 §9.3.1).
+        """
+        if _has_cause(failure, NewConnectionError, ConnectTimeoutError):
+            return SpotifyUnreachable(f"{endpoint} connect")
+        if url in self._kept and _has_cause(failure, ConnectionError):
+            self._kept.discard(url)
+            return SpotifyUnreachable(f"{endpoint} connection closed")
+        return SpotifyUnavailable(f"{endpoint} {type(failure).__name__}")
+
+
+def _has_cause(failure: BaseException | None, *kinds: type[Exception]) -> bool:
+    while failure and not isinstance(failure, kinds):
+        failure = failure.__cause__ or failure.__context__
+    return failure is not None
+
+
+def _seconds(retry_after: str) -> int | None:
+    """Retry-After as a small integer, a day at most; None for a missing or odd one (RFC 9110 §10.2.3)."""
+    return min(int(retry_after), 86_400) if re.fullmatch(r"[0-9]{1,9}", retry_after) else None
