@@ -1,143 +1,210 @@
-"""Every guard that docs/security.md names, and how to remove it: row, file, the guard, what stands there without it."""
+"""Every guard that docs/security.md names, and how to remove it.
 
-from __future__ import annotations
+A guard is addressed by the definition it stands in and by its own syntax tree, so it is found again after it
+has been moved, reformatted or commented.
+"""
 
+import ast
 from typing import NamedTuple
 
 
 class Mutant(NamedTuple):
-    """A guard removed."""
+    """A guard to remove."""
 
     row: str
-    """The row of docs/security.md whose tests must fall."""
-    file: str
+    """The row of docs/security.md of which a test must fail."""
+    where: str
+    """A module, or a definition in it, such as `users.Users.find`; a file name if the guard is text."""
     guard: str
-    """Text that stands once in the file."""
+    """An expression or statement that occurs once in that definition; text that occurs once in that file."""
     without: str
+    """What replaces it; `pass` removes a statement."""
+
+    @property
+    def is_file(self) -> bool:
+        """Whether `where` is a file name, and the guard is text."""
+        return self.where.endswith((".py", ".json"))
+
+    @property
+    def file(self) -> str:
+        """The path of the file from the project's root."""
+        if self.is_file:
+            return self.where
+        module = self.where.partition(".")[0]
+        return {"app": "app.py", "pages": "chalicelib/pages/__init__.py"}.get(
+            module, f"chalicelib/{module}.py"
+        )
+
+    def apply(self, source: str) -> str:
+        """The file without the guard.
+
+        Raises:
+            ValueError: the guard does not occur exactly once.
+        """
+        if self.is_file:
+            found, changed = source.count(self.guard), source.replace(self.guard, self.without)
+        else:
+            tree = ast.parse(source)
+            removal = _Removal(ast.parse(self.guard).body[0], ast.parse(self.without).body[0])
+            removal.visit(_definition(tree, self.where.split(".")[1:]))
+            found, changed = removal.found, ast.unparse(ast.fix_missing_locations(tree))
+        if found != 1:
+            raise ValueError(f"{self.row}: {found} times in {self.where}: {self.guard}")
+        return changed
 
 
-ATTEMPTS, COOKIES, SESSIONS, USERS = (
-    f"chalicelib/{name}.py" for name in ("attempts", "cookies", "sessions", "users")
-)
-APP, WEB, REQUEST, OAUTH, ADDRESS, CONFIG, SERVICES, SPOTIFY, WIRE, PROFILE, PAGES, ERRORS = (
-    "app.py",
-    *(f"chalicelib/{name}.py" for name in ("web", "request", "oauth", "address", "config", "services")),
-    *(f"chalicelib/{name}.py" for name in ("spotify", "wire", "profile", "pages/__init__", "errors")),
-)
-UNKNOWN = "raise LoginExpired if old else LoginUnknown"
-ANY_ATTEMPT = 'return Attempt(state, "v" * 43)'
+class _Removal(ast.NodeTransformer):
+    def __init__(self, guard: ast.stmt, without: ast.stmt) -> None:
+        self.found = 0
+        self._without: ast.AST
+        if isinstance(guard, ast.Expr) and isinstance(without, ast.Expr):
+            self._guard, self._without = ast.dump(guard.value), without.value
+        else:
+            self._guard, self._without = ast.dump(guard), without
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        if ast.dump(node) == self._guard:
+            self.found += 1
+            return self._without
+        return self.generic_visit(node)
+
+
+def _definition(tree: ast.Module, names: list[str]) -> ast.AST:
+    found: ast.AST = tree
+    for name in names:
+        (found,) = (node for node in ast.iter_child_nodes(found) if getattr(node, "name", "") == name)
+    return found
+
+
+SEALED = '("; Secure" if secure else "")'
 UNSIGNED = '(sealed or "").rpartition(".")[0].encode().decode("ascii")'
 SIGNED = 'self._signer.unsign(sealed or "").decode("ascii")'
-PER_STATE = "return COOKIE + hashlib.sha256(state.encode()).hexdigest()[:8]"
-ONE_FOR_ALL = 'return COOKIE + "only"'
+UNKNOWN = "raise LoginUnknown(dropped=len(self._live()) >= MOST)"
+ANY_ATTEMPT = 'return Attempt(state, "v" * 43)'
 CANCELLED = 'raise Cancelled if self.error == "access_denied" else AuthorizationRefused'
-HEADERS = "        if self._request:\n            if self._request.address.secure:"
+NO_PROFILE = "if profile is None: return None"
+ANY_PROFILE = 'profile = profile or Profile(session.account_key, "x", None, None, "{}")'
+SAME_USER = "before if same_user else None"
 
 MUTANTS = [
     Mutant(*fields)
     for fields in (
-        ("A1", OAUTH, "{secrets.token_urlsafe(16)}.", "{'x' * 22}."),
-        ("A2", OAUTH, '        "code_challenge": attempt.code_challenge,\n', ""),
-        ("A2", OAUTH, '"code_challenge_method": "S256"', '"code_challenge_method": "plain"'),
-        ("A2", SPOTIFY, '            "code_verifier": code_verifier,\n', ""),
-        ("A3", COOKIES, "; HttpOnly", ""),
-        ("A3", ATTEMPTS, PER_STATE, ONE_FOR_ALL),
-        ("A4", APP, "        config.scope,\n", '        request.query.get("scope", [config.scope])[0],\n'),
-        ("A5", CONFIG, '"ugc-image-upload user-follow', '"user-follow'),
-        ("A6", APP, "        config.client_id,\n", "        config.client_secret,\n"),
-        ("B1", ATTEMPTS, UNKNOWN, ANY_ATTEMPT),
-        ("B1", ATTEMPTS, " or not hmac.compare_digest(attempt.state, state)", ""),
-        ("B2", ATTEMPTS, UNKNOWN, ANY_ATTEMPT),
-        ("B3", ATTEMPTS, UNKNOWN, ANY_ATTEMPT),
-        ("B4", ATTEMPTS, '        self._write(Attempt(state, ""), attempt.seconds_left)\n', ""),
-        ("B4", APP, "        raise LoginSpent", "        return web.redirect(home_url)"),
-        ("B5", ATTEMPTS, "        if attempt.seconds_left <= 0:", "        if False:"),
-        ("B6", COOKIES, SIGNED, UNSIGNED),
-        ("B6", COOKIES, "if base64_encode(base64_decode(signature)) != signature:", "if False:"),
-        ("B7", OAUTH, "if len(values) != 1 or not isinstance", "if not isinstance"),
-        ("B7", OAUTH, "if values[0] and not _VALUE.fullmatch(values[0]):", "if False:"),
-        ("B8", OAUTH, CANCELLED, "raise AuthorizationRefused"),
-        ("B9", OAUTH, CANCELLED, "raise BadRequest(exec(f'BadRequest.message = __import__(\"markupsafe\").Markup({self.error!r})'))"),
-        ("B10", SPOTIFY, " or not isinstance(token, str) or not _TOKEN.fullmatch(token):", ":"),
-        ("B11", SPOTIFY, "    if answer.status == 403:\n        raise _forbidden(answer)\n", ""),
-        ("B11", PROFILE, "isinstance(value, str) and 0 < len(value.encode()) <= KEY_BYTES", "True"),
-        ("B12", SESSIONS, 'before.login_id if before else ""', '""'),
-        ("B12", SESSIONS, "if before and before.account_key != user.account_key:", "if False:"),
-        ("B13", WIRE, "        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))\n", ""),
-        ("B14", APP, 'return web.redirect(home_url, outcome="completed"', 'return web.redirect(f"{home_url}?code={code}", outcome="completed"'),
-        ("B15", ATTEMPTS, PER_STATE, ONE_FOR_ALL),
-        ("C1", COOKIES, "; SameSite=Lax", ""),
-        ("C1", COOKIES, '("; Secure" if secure else "")', '""'),
-        ("C2", COOKIES, '"__Host-" if secure else ""', '""'),
-        ("C3", COOKIES, '"__Host-" if secure else ""', '""'),
-        ("C3", COOKIES, '("; Secure" if secure else "")', '"; Secure"'),
-        ("C4", ATTEMPTS, "[1 - MOST :]", "[:]"),
-        ("B11", PROFILE, "KEY_BYTES = 2048", "KEY_BYTES = 8192"),
-        ("C5", SESSIONS, "value, session.seconds_left)", "value, LIFETIME)"),
-        ("C6", COOKIES, 'self.set(name, "", 0)', 'self._set[self._prefix + name] = f"{self._prefix}{name}=; Max-Age=0"'),
-        ("C7", COOKIES, 'None if name in self._received else value.lstrip(" \\t")', 'value.lstrip(" \\t")'),
-        ("C7", COOKIES, 'pair.strip(" \\t")', "pair.strip()"),
-        ("C7", COOKIES, "except (BadData, UnicodeError):", "except UnicodeError:"),
-        ("C8", COOKIES, "salt=purpose", 'salt="one for all"'),
-        ("C9", SESSIONS, "encode(session.account_key), session", 'encode(session.account_key + " Pia"), session'),
-        ("D1", USERS, "secrets.token_urlsafe(16)", "secrets.token_urlsafe(2)"),
-        ("D2", SESSIONS, "        if profile is None:\n            return None\n", "        profile = profile or Profile(session.account_key, 'x', None, None, '{}')\n"),
-        ("D3", SESSIONS, "min(self.issued + IDLE, self.login_time + LIFETIME)", "(self.issued + IDLE)"),
-        ("D3", USERS, 'live = int(item["expires_at"]["N"]) > time.time()', "live = True"),
-        ("D4", SESSIONS, "min(self.issued + IDLE, self.login_time + LIFETIME)", "(self.login_time + LIFETIME)"),
-        ("D5", SESSIONS, "IDLE = 7 * DAY", "IDLE = 8 * DAY"),
-        ("D5", USERS, "if_not_exists(login_id, :fresh)", ":fresh"),
-        ("D6", SERVICES, "Seal(Sessions.PURPOSE, config().secret_keys)", "Seal(Sessions.PURPOSE, config().secret_keys[-1:])"),
-        ("D6", SERVICES, "Seal(Sessions.PURPOSE, config().secret_keys)", "Seal(Sessions.PURPOSE, config().secret_keys[::-1])"),
-        ("D7", SESSIONS, "        if profile is None:\n            return None\n", "        profile = profile or Profile(session.account_key, 'x', None, None, '{}')\n"),
-        ("D8", COOKIES, SIGNED, UNSIGNED),
-        ("D9", USERS, "ConsistentRead=True", "ConsistentRead=False"),
-        ("D10", USERS, "int(time.time()) + LIFETIME", "int(time.time()) - 1"),
-        ("E1", USERS, 'known = hmac.compare_digest(item["login_id"]["S"].encode(), login_id.encode())', "known = True"),
-        ("E1", USERS, 'ConditionExpression="login_id = :login_id"', 'ConditionExpression="login_id = :login_id OR attribute_exists(login_id)"'),
-        ("E1", USERS, '":fresh": {"S": secrets.token_urlsafe(16)}', '":fresh": {"S": self.__dict__.setdefault("_fresh", secrets.token_urlsafe(16))}'),
-        ("E2", SESSIONS, "            self._users().forget(session.account_key, session.login_id, self._deadline)\n        if COOKIE", "            pass\n        if COOKIE"),
-        ("E3", SESSIONS, "        if session:\n", "        if True:\n"),
-        ("E4", APP, "    if request.foreign:\n", "    if False:\n"),
-        ("E4", REQUEST, 'return site not in ("none", "same-origin")', 'return site == "cross-site"'),
-        ("E4", REQUEST, "    return any(source and", "    return False and any(source and"),
-        ("E5", WEB, "if is_prefetch(self._received):", "if False:"),
-        ("E6", USERS, "    raise error(detail)", "    return {}"),
-        ("E7", USERS, 'if detail == "ConditionalCheckFailedException":', "if False:"),
-        ("E8", WEB, '"no-store"', '"private"'),
-        ("F1", APP, "    ended = services", '    if "next" in request.query:\n        return web.redirect(request.query["next"][0])\n    ended = services'),
-        ("F2", ADDRESS, "Address(_origin(domain),", "Address(_origin(host or domain),"),
-        ("F2", ADDRESS, '        return f":{LOCAL_PORT}"\n', '        return f":{LOCAL_PORT}@{host}"\n'),
-        ("F3", APP, "request.address.redirect_uri\n    spotify", 'request.address.url("/callback/")\n    spotify'),
-        ("F4", ADDRESS, "_base_path(context))", '"")'),
-        ("F5", APP, "    if request.elsewhere:", "    if False:"),
-        ("G1", WEB, "max-age=31536000", "max-age=60"),
-        ("G2", PAGES, "\"default-src 'none'\"", "\"default-src 'self'\""),
-        ("G2", PAGES, "img-src data: ", "img-src "),
-        ("G3", WEB, '    "X-Content-Type-Options": "nosniff",\n', ""),
-        ("G3", WEB, "text/html; charset=utf-8", "text/html"),
-        ("G4", WEB, '    "Referrer-Policy": "no-referrer",\n', ""),
-        ("G4", WEB, '    "Cross-Origin-Opener-Policy": "same-origin",\n', ""),
-        ("G4", WEB, '    "Cross-Origin-Resource-Policy": "same-origin",\n', ""),
-        ("G5", WEB, '    "Cache-Control": "no-store",\n', ""),
-        ("H1", PAGES, "_template(template).format(title=title, **values)", "Markup(str(_template(template)).format(title=title, **values))"),
-        ("H2", WEB, HEADERS, '        headers["X-Host"] = str(self._received.headers.get("host"))\n' + HEADERS),
-        ("H3", WEB, "events.origin_of(bug)", "repr(bug)"),
-        ("H3", WEB, "except Exception as bug:", "except KeyError as bug:"),
-        ("H4", APP, '@app.route("/logout")', '@app.route("/logout", methods=["GET", "POST"])'),
-        ("I1", WEB, "            if answer.outcome:", "            if False:"),
-        ("I2", SERVICES, 'logging.getLogger("botocore").setLevel(logging.WARNING)', 'logging.getLogger("botocore").setLevel(logging.DEBUG)'),
-        ("I3", ERRORS, '    remedy = "Allow cookies for this site and log in again, here."\n    security = True\n', ""),
-        ("J1", WIRE, '        if deadline.left() <= 0:\n            raise SpotifyTimeout(f"{endpoint} deadline")\n    return body', "    return body"),
-        ("J1", WIRE, "min(READ_SECONDS, left))", "READ_SECONDS + left)"),
-        ("J2", SPOTIFY, "PATIENCE = 2\n", "PATIENCE = 4\n"),
-        ("J3", SPOTIFY, "deadline, data=form, auth=self._client)\n        except", 'deadline, data=form | {"client_secret": self._client[1]})\n        except'),
-        ("J3", WIRE, "allow_redirects=False", "allow_redirects=True"),
-        ("J3", WIRE, "        self._session.trust_env = False\n", ""),
-        ("J3", WIRE, "        self._session.trust_env = False\n", "        self._session.trust_env = False\n        self._session.verify = False\n"),
-        ("J3", CONFIG, "return lambda url: url.rstrip", "return lambda url: True or url.rstrip"),
-        ("K1", CONFIG, 'len(key.encode(errors="replace")) >= 32', "len(key) >= 6"),
-        ("K1", CONFIG, "        if wrong:\n", "        if False:\n"),
+        ("A1", "login.Attempt.begin", "secrets.token_urlsafe(16)", '"x" * 22'),
+        ("A2", "oauth.authorization_url", "attempt.code_challenge", '""'),
+        ("A2", "oauth.authorization_url", '"S256"', '"plain"'),
+        ("A2", "spotify.Spotify.exchange", "code_verifier", '"v" * 43'),
+        ("A3", "cookies.Jar.__init__", '"; Path=/; HttpOnly; SameSite=Lax"', '"; Path=/; SameSite=Lax"'),
+        ("A3", "login._name", "hashlib.sha256(state.encode()).hexdigest()[:8]", '"00000000"'),
+        ("A4", "oauth.authorization_url", "config.scope", '(__import__("app").app.current_request.query_params or {}).get("scope", config.scope)'),
+        ("A5", "services.settings", "(*NAMES, *AWS_NAMES)", '[name for name in (*NAMES, *AWS_NAMES) if name != "SPOTIFY_SCOPE"]'),
+        ("A6", "oauth.authorization_url", "config.client_id", "config.client_secret"),
+        ("B1", "login.Attempts.spend", UNKNOWN, ANY_ATTEMPT),
+        ("B1", "login.Attempts.spend", "hmac.compare_digest(attempt.state, state)", "True"),
+        ("B2", "login.Attempts.spend", UNKNOWN, ANY_ATTEMPT),
+        ("B3", "login.Attempts.spend", UNKNOWN, ANY_ATTEMPT),
+        ("B4", "login.Attempts.spend", 'self._write(Attempt(state, "", digest), attempt.seconds_left)', "pass"),
+        ("B4", "login.Attempts.spend", "raise LoginSpent", "pass"),
+        ("B4", "app.callback", "raise LoginSpent", "return web.redirect(home_url)"),
+        ("B5", "login.Attempts.spend", "attempt.seconds_left <= 0", "False"),
+        ("B6", "cookies.Seal.open", SIGNED, UNSIGNED),
+        ("B6", "cookies.Seal.open", "base64_encode(base64_decode(signature)) != signature", "False"),
+        ("B7", "oauth._single", "len(values) != 1", "False"),
+        ("B7", "oauth._single", "not _VALUE.fullmatch(values[0])", "False"),
+        ("B8", "oauth.Callback.authorization_code", CANCELLED, "raise AuthorizationRefused"),
+        ("B9", "oauth.Callback.authorization_code", CANCELLED, "raise BadRequest(exec(f'BadRequest.message = __import__(\"markupsafe\").Markup({self.error!r})'))"),
+        ("B10", "spotify._access_token", "not isinstance(token, str)", "False"),
+        ("B10", "spotify._raise_for_status", "response.status != 200", "False"),
+        ("B11", "spotify._profile", "response.status == 403", "False"),
+        ("B11", "profile._is_key", "isinstance(value, str) and 0 < len(value.encode()) <= KEY_BYTES", "True"),
+        ("B11", "profile", "KEY_BYTES = 2048", "KEY_BYTES = 8192"),
+        ("B12", "sessions.Sessions.open", SAME_USER, "None"),
+        ("B12", "sessions.Sessions.open", "self._users().end(before)", "pass"),
+        ("B12", "users._read", "session.session_id in item.get('ended', {'SS': ()})['SS']", "False"),
+        ("B13", "transport.Transport.__init__", "self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))", "pass"),
+        ("B14", "app.callback", 'web.redirect(home_url, "completed", session.login_id, detail=note)', 'web.redirect(f"{home_url}?code={code}", "completed", session.login_id, detail=note)'),
+        ("B15", "login._name", "hashlib.sha256(state.encode()).hexdigest()[:8]", '"00000000"'),
+        ("C1", "cookies.Jar.__init__", '"; Path=/; HttpOnly; SameSite=Lax"', '"; Path=/; HttpOnly"'),
+        ("C1", "cookies.Jar.__init__", SEALED, '""'),
+        ("C2", "cookies.Jar.__init__", '"__Host-" if secure else ""', '""'),
+        ("C3", "cookies.Jar.__init__", '"__Host-" if secure else ""', '""'),
+        ("C3", "cookies.Jar.__init__", SEALED, '"; Secure"'),
+        ("C4", "login.Attempts.begin", "1 - MOST", "0"),
+        ("C5", "sessions.Sessions._write", "session.seconds_left", "30 * 24 * 3600"),
+        ("C6", "cookies.Jar.clear", 'self.set(name, "", 0)', 'self._set.update({self._prefix + name: f"{self._prefix}{name}=; Max-Age=0"})'),
+        ("C7", "cookies.Jar.__init__", 'None if name in self._received else value.lstrip(" \\t")', 'value.lstrip(" \\t")'),
+        ("C7", "cookies.Jar.__init__", 'pair.strip(" \\t")', "pair.strip()"),
+        ("C7", "cookies.Seal.open", "(BadData, UnicodeError)", "UnicodeError"),
+        ("C8", "cookies.Seal.__init__", "purpose", '"one for all"'),
+        ("C9", "sessions.Sessions._write", "encode(key)", 'encode(key + " Pia")'),
+        ("D1", "users.Users._update", "secrets.token_urlsafe(16)", "secrets.token_urlsafe(2)"),
+        ("D1", "sessions.Sessions.open", "secrets.token_urlsafe(12)", "secrets.token_urlsafe(2)"),
+        ("D2", "sessions.Sessions.current_user", NO_PROFILE, ANY_PROFILE),
+        ("D3", "session.Session.ends", "min(self.issued + IDLE, self.login_time + LIFETIME)", "self.issued + IDLE"),
+        ("D3", "users._read", 'int(item["expires_at"]["N"]) > time.time()', "True"),
+        ("D4", "session.Session.ends", "min(self.issued + IDLE, self.login_time + LIFETIME)", "self.login_time + LIFETIME"),
+        ("D5", "session", "IDLE = 7 * DAY", "IDLE = 8 * DAY"),
+        ("D5", "users", '"login_id = if_not_exists(login_id, :fresh)"', '"login_id = :fresh"'),
+        ("D5", "users.Users.end", "_END_ONE", '("login_id = :fresh", "ADD ended :ended", f"{_LIVE} AND {_ROOM}")'),
+        ("D6", "services.sessions", "config(request).secret_keys", "config(request).secret_keys[-1:]"),
+        ("D6", "services.sessions", "config(request).secret_keys", "config(request).secret_keys[::-1]"),
+        ("D7", "sessions.Sessions.current_user", NO_PROFILE, ANY_PROFILE),
+        ("D8", "cookies.Seal.open", SIGNED, UNSIGNED),
+        ("D9", "users.Users.find", "self._client.get_item(**where, ConsistentRead=True)", "self._client.get_item(**where)"),
+        ("D10", "users.Users._update", "int(time.time()) + LIFETIME", "int(time.time()) - 1"),
+        ("D10", "users.Users.remember", "not _is_usable(item)", "False"),
+        ("E1", "users._read", 'hmac.compare_digest(item["login_id"]["S"].encode(), session.login_id.encode())', "True"),
+        ("E1", "users.Users.forget", "_LIVE", '"attribute_exists(login_id) AND :login_id = :login_id AND :session_id = :session_id"'),
+        ("E1", "users", '"login_id = :login_id AND NOT contains(ended, :session_id)"', '"login_id = :login_id AND :session_id = :session_id"'),
+        ("E1", "users.Users._update", "secrets.token_urlsafe(16)", 'self.__dict__.setdefault("_fresh", secrets.token_urlsafe(16))'),
+        ("E2", "sessions.Sessions.close", "self._users().forget(session)", "True"),
+        ("E3", "sessions.Sessions.close", "session is not None and self._users().forget(session)", "self._users().forget(session)"),
+        ("E4", "app.logout", "not request.own and sessions.claimed()", "False"),
+        ("E4", "request._origin", 'site in ("none", "same-origin")', 'site != "cross-site"'),
+        ("E4", "request._origin", 'not f"{source}/".startswith(f"{address.origin}/")', "False"),
+        ("E4", "request._origin", "not address.secure", "True"),
+        ("E5", "web._read", "is_prefetch(received)", "False"),
+        ("E6", "users.Users._call", "raise UsersUnavailable(failure.code) from None", "return {'Item': {}}"),
+        ("E7", "users.Users._call", 'failure.code == "ConditionalCheckFailedException"', "False"),
+        ("E8", "web", '"no-store"', '"private"'),
+        ("E8", "web", "CLEAR_CACHE = {'Clear-Site-Data': '\"cache\"'}", "CLEAR_CACHE = {}"),
+        ("F1", "app.logout", "sessions = services.sessions(request)", 'if "next" in request.query: return web.redirect(request.query["next"][0])'),
+        ("F2", "address.resolve", 'f"https://{domain.lower()}"', 'f"https://{host or domain}"'),
+        ("F2", "address.resolve", "local[1] if local else f':{LOCAL_PORT}'", "local[1] if local else f':{LOCAL_PORT}@{host}'"),
+        ("F3", "app.callback", "request.address.redirect_uri", 'request.address.url("/callback/")'),
+        ("F4", "address.resolve", 'Address(f"https://{domain.lower()}", base_path)', 'Address(f"https://{domain.lower()}")'),
+        ("F5", "web._respond", "moves and request.wrong_host", "False"),
+        ("G1", "web", '"max-age=31536000"', '"max-age=60"'),
+        ("G1", "web._headers", "{**HEADERS, **HSTS} if https else HEADERS", "{**HEADERS, **HSTS}"),
+        ("G2", "chalicelib/pages/__init__.py", "default-src 'none'", "default-src 'self'"),
+        ("G2", "chalicelib/pages/__init__.py", "img-src data: ", "img-src "),
+        ("G3", "web", '"nosniff"', '"sniff"'),
+        ("G3", "web._response", '"text/html; charset=utf-8"', '"text/html"'),
+        ("G4", "web", '"no-referrer"', '"unsafe-url"'),
+        ("G4", "chalicelib/web.py", '"Cross-Origin-Opener-Policy": "same-origin"', '"Cross-Origin-Opener-Policy": "unsafe-none"'),
+        ("G4", "chalicelib/web.py", '"Cross-Origin-Resource-Policy": "same-origin"', '"Cross-Origin-Resource-Policy": "cross-origin"'),
+        ("G5", "web", '"no-store"', '"private"'),
+        ("H1", "pages._page", "_template(template).format(title=title, **values)", "Markup(str(_template(template)).format(title=title, **values))"),
+        ("H2", "cookies.Jar.set", 'not _PAIR.fullmatch(f"{full}={value}")', "False"),
+        ("H3", "web._respond", "log.origin_of(bug)", "repr(bug)"),
+        ("H3", "web._failure", '{"outcome": "refused" if error.status < 500 else "failed", "error": bug}', '{"outcome": "failed", "detail2": bug}'),
+        ("H4", "app.py", '@app.route("/logout")', '@app.route("/logout", methods=["GET", "POST"])'),
+        ("I1", "web._respond", "log.write(**{**about, **result.line})", "pass"),
+        ("I2", "aws.client", 'logging.getLogger("botocore").setLevel(logging.WARNING)', 'logging.getLogger("botocore").setLevel(logging.DEBUG)'),
+        ("I3", "errors.LoginUnknown.__init__", "not dropped", "False"),
+        ("I3", "errors.LoginUnknown.__init__", "not dropped", "True"),
+        ("I3", "log.source", 'f"{today} {ip_address}"', "ip_address"),
+        ("J1", "aws._attempt", "deadline.within(CALL_SECONDS).run(function)", "function()"),
+        ("J1", "transport.Transport.send", "limited.run(lambda: self._send(method, url, endpoint, parts))", "self._send(method, url, endpoint, parts)"),
+        ("J1", "deadline.Deadline.run", "outcome.result(max(self.left(), 0))", "outcome.result(30)"),
+        ("J2", "spotify", "PATIENCE = 2", "PATIENCE = 4"),
+        ("J2", "deadline.Deadline.retry", "wait >= self.left()", "False"),
+        ("J3", "spotify.Spotify.exchange", "client", "None"),
+        ("J3", "chalicelib/transport.py", '"allow_redirects": False', '"allow_redirects": True'),
+        ("J3", "transport.Transport.__init__", "self._session.trust_env = False", "pass"),
+        ("J3", "chalicelib/transport.py", '"stream": True', '"stream": True, "verify": False'),
+        ("J3", "config._is_url_of", "_SIMULATOR.fullmatch(url) is not None", "True"),
+        ("K1", "config.is_strong", "len(key.encode()) >= 32", "len(key) >= 6"),
+        ("K1", "config.Config.__init__", "(wrong := faults(settings))", "()"),
         ("K2", ".chalice/policy-prod.json", '"dynamodb:DeleteItem"]', '"dynamodb:DeleteItem", "dynamodb:Scan"]'),
     )
 ]  # fmt: skip

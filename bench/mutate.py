@@ -45,7 +45,7 @@ def main() -> int:
         survivors = 0
         for mutant, test in zip(mutants, pool.map(verdict, mutants), strict=True):
             guard = " ".join(mutant.guard.split())[:60]
-            print(f"{mutant.row:4} {mutant.file}: {guard}\n     -> {test or 'SURVIVED'}", flush=True)
+            print(f"{mutant.row:4} {mutant.where}: {guard}\n     -> {test or 'SURVIVED'}", flush=True)
             survivors += not test
     print(f"{len(mutants)} guards removed, {survivors} not missed by any test.")
     unguarded = sorted(set(promises) - {mutant.row for mutant in MUTANTS})
@@ -94,11 +94,7 @@ def fallen(tree: Path, mutant: Mutant, tests: dict[str, list[str]]) -> str:
     """Remove the guard, run the tests, put it back; returns the first test that fell, or nothing."""
     target = tree / mutant.file
     original = target.read_text(encoding="utf-8")
-    if original.count(mutant.guard) != 1:
-        raise SystemExit(
-            f"{mutant.row}: this stands {original.count(mutant.guard)} times in {mutant.file}: {mutant.guard}"
-        )
-    target.write_text(original.replace(mutant.guard, mutant.without), encoding="utf-8")
+    target.write_text(mutant.apply(original), encoding="utf-8")
     try:
         files = list(dict.fromkeys(file for places in tests.values() for file in places))
         run = subprocess.run(
