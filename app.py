@@ -9,7 +9,7 @@ from chalicelib.errors import LoginSpent
 from chalicelib.request import Request
 
 app = Chalice(app_name="spotify-login")
-app.register_middleware(web.add_headers, "http")
+app.register_middleware(web.around, "http")
 services.prepare()
 view = partial(web.view, app)
 
@@ -67,5 +67,5 @@ def logout(request: Request) -> web.Result:
         return web.page(pages.ask_to_log_out(request.address))
     home_url, ended = request.address.url("/"), sessions.close()
     if ended is None:
-        return web.redirect(home_url, headers=web.CLEAR_CACHE)
-    return web.redirect(home_url, "completed", ended.login_id, headers=web.CLEAR_CACHE)
+        return web.redirect(home_url, **web.CLEAR_CACHE)
+    return web.redirect(home_url, "completed", ended.login_id, **web.CLEAR_CACHE)

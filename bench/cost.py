@@ -19,7 +19,7 @@ from typing import Any
 
 from bench import report, share
 from bench.figures import Figures
-from deploy import bundle
+from deploy import PROJECT, bundle
 from simulator.spotify import Application
 from tests.support import chromium
 from tests.support.counted import Cloud, cloud
@@ -28,7 +28,6 @@ from tests.support.runtime import Function, FunctionVisitor, function
 from tests.support.world import SECRET_KEY
 
 HERE = Path(__file__).parent
-PROJECT = HERE.parent
 PICTURE = PROJECT / "docs" / "performance.png"
 
 COLD_STARTS = 11
@@ -67,7 +66,7 @@ class Bench:
         """The plain Chalice app, as `chalice package` makes it."""
         source = self._folder / "plain"
         shutil.copytree(HERE / "plain", source)
-        pins = (PROJECT / "requirements-dev.txt").read_text(encoding="utf-8")
+        pins = (PROJECT / "requirements/dev.txt").read_text(encoding="utf-8")
         wanted = [
             re.search(rf"^{name}==\S+", pins, re.MULTILINE) for name in ("boto3", "requests", "itsdangerous")
         ]

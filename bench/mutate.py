@@ -15,11 +15,22 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bench.mutants import MUTANTS, Mutant
+from deploy import PROJECT
 
-PROJECT = Path(__file__).resolve().parent.parent
 WORKERS = os.cpu_count() or 1
-COPIED = ("app.py", "chalicelib", ".chalice", "deploy", "docs", "local", "simulator", "tests", "bench")
-FILES = ("pyproject.toml", "requirements.txt", "requirements-dev.txt", "README.md", "Makefile")
+COPIED = (
+    "app.py",
+    "chalicelib",
+    ".chalice",
+    "deploy",
+    "docs",
+    "local",
+    "simulator",
+    "tests",
+    "bench",
+    "requirements",
+)
+FILES = ("pyproject.toml", "requirements.txt", "README.md", "Makefile")
 INSTALLED = (".runtime", ".emulator")
 
 

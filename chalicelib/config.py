@@ -32,7 +32,8 @@ _SIMULATOR = re.compile(rf"http://{LOOPBACK}{PORT}", re.ASCII)
 _ENDPOINT = re.compile(r"|https?://[^\s/]+\S*")
 
 
-def _keys(separated: str) -> list[str]:
+def split_keys(separated: str) -> list[str]:
+    """The keys of SECRET_KEY_FALLBACKS."""
     return [key.strip() for key in separated.split(",") if key.strip()]
 
 
@@ -57,7 +58,7 @@ _CHECKS: Mapping[str, Callable[[str], object]] = {
     "SPOTIFY_REDIRECT_URI": lambda value: not value or _REDIRECT_URI.fullmatch(value),
     "SPOTIFY_SCOPE": _SCOPE.fullmatch,
     "SECRET_KEY": is_strong,
-    "SECRET_KEY_FALLBACKS": lambda value: all(map(is_strong, _keys(value))),
+    "SECRET_KEY_FALLBACKS": lambda value: all(map(is_strong, split_keys(value))),
     "USERS_TABLE": _TABLE.fullmatch,
     "SPOTIFY_ACCOUNTS_URL": _is_url_of(ACCOUNTS_URL),
     "SPOTIFY_API_URL": _is_url_of(API_URL),
@@ -87,7 +88,7 @@ class Config:
         self.client_id = read(settings, "SPOTIFY_CLIENT_ID")
         self.client_secret = read(settings, "SPOTIFY_CLIENT_SECRET")
         self.scope = read(settings, "SPOTIFY_SCOPE")
-        self.secret_keys = (*_keys(read(settings, "SECRET_KEY_FALLBACKS")), read(settings, "SECRET_KEY"))
+        self.secret_keys = (*split_keys(read(settings, "SECRET_KEY_FALLBACKS")), read(settings, "SECRET_KEY"))
         """Oldest first, as itsdangerous expects them: the last one signs, all of them verify."""
         self.users_table = read(settings, "USERS_TABLE")
         self.accounts_url = read(settings, "SPOTIFY_ACCOUNTS_URL")

@@ -5,6 +5,7 @@
     LoginError
     ├── ConfigurationError        500  configuration
     ├── BadRequest                400  bad_request
+    ├── MethodNotAllowed          405  method_not_allowed
     ├── Prefetched                503  prefetch
     ├── LoginRefused
     │   ├── Cancelled             400  cancelled
@@ -82,6 +83,16 @@ class BadRequest(LoginError):
     reason = "bad_request"
     title = "This address is not complete"
     message = "The link you followed is damaged, or part of it is missing."
+    remedy = "Start again from the home page."
+
+
+class MethodNotAllowed(LoginError):
+    """A method other than GET, where API Gateway does not reject it first."""
+
+    status = 405
+    reason = "method_not_allowed"
+    title = "This address cannot be used like that"
+    message = "Pages of this site can only be opened."
     remedy = "Start again from the home page."
 
 

@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from chalice import Chalice, Response
+from chalice.app import CaseInsensitiveMapping
 from chalice.app import Request as ChaliceRequest
 
 from chalicelib import log, pages, services
 from chalicelib.deadline import Deadline
-from chalicelib.errors import LoginError, Prefetched
+from chalicelib.errors import LoginError, MethodNotAllowed, Prefetched
 from chalicelib.request import Request, is_prefetch
 
 HEADERS = {
@@ -47,22 +48,14 @@ def page(html: str) -> Result:
 
 
 def redirect(
-    location: str,
-    outcome: str = "",
-    login_id: str = "",
-    detail: str = "",
-    headers: Mapping[str, str] | None = None,
+    location: str, outcome: str = "", login_id: str = "", detail: str = "", **headers: str
 ) -> Result:
     """Redirect to a URL of our own making, always by 307: every route is a GET.
 
     With an `outcome` there is a log line, which holds a pseudonym for `login_id`.
     """
-    line: dict[str, Any] = {
-        "outcome": outcome,
-        "session": login_id and log.pseudonym(login_id),
-        "detail": detail,
-    }
-    return Result(307, "", {"Location": location, **(headers or {})}, line if outcome else {})
+    line = {"outcome": outcome, "session": login_id and log.pseudonym(login_id), "detail": detail}
+    return Result(307, "", {"Location": location, **headers}, line if outcome else {})
 
 
 Route = Callable[[Request], Result]
@@ -80,11 +73,16 @@ def view(app: Chalice, event: str, *, moves: bool = True) -> Callable[[Route], C
     )
 
 
-def add_headers(received: Any, get_response: Callable[[Any], Response]) -> Response:
-    """Chalice's middleware: what Chalice answers itself, such as 405, gets the headers of every response."""
+def around(received: ChaliceRequest, get_response: Callable[[Any], Response]) -> Response:
+    """Chalice's middleware. A Content-Type is dropped, since Chalice answers a GET that has one with 415: WebKit
+    keeps it after a form is sent. What Chalice answers itself becomes a page, with the headers of every response.
+    """
+    sent = {name: value for name, value in received.headers.items() if name != "content-type"}
+    received.headers = CaseInsensitiveMapping(sent)
     response = get_response(received)
-    https = bool(received and received.context.get("domainName"))
-    response.headers = {**_headers(https=https), **response.headers}
+    if isinstance(response.body, dict):
+        response = _response(_failure(MethodNotAllowed(), "", None), None)
+    response.headers = {**_headers(https=bool(received.context.get("domainName"))), **response.headers}
     return response
 
 

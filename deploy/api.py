@@ -9,8 +9,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from deploy import PROJECT
 from deploy.account import Account, code
-from deploy.stage import PROJECT, Problem, Stage, Stop
+from deploy.stage import Problem, Stage, Stop
 
 RECORDS = PROJECT / ".chalice" / "deployed"
 """Where Chalice remembers what it has made, one file for each stage."""

@@ -27,10 +27,9 @@ from pathlib import Path, PurePosixPath
 
 import chalice.app
 
-from deploy import descriptions
+from deploy import PROJECT, descriptions
 from deploy.stage import Problem, Stage, Stop
 
-PROJECT = Path(__file__).resolve().parents[1]
 BUILDS = PROJECT / ".package"
 
 EXPORT = ("app.py", "chalicelib/**/*.py", "chalicelib/**/*.html", "chalicelib/**/*.css", ".chalice/*.json")
@@ -78,7 +77,7 @@ def _write(path: Path, content: bytes) -> None:
 
 def _pinned() -> dict[str, str]:
     """The libraries of the package, and their versions."""
-    deployed, installed = _pins("requirements.txt"), _pins("requirements-dev.txt")
+    deployed, installed = _pins("requirements.txt"), _pins("requirements/dev.txt")
     for name in LEFT_OUT:
         del deployed[name]
     return {**deployed, **{name: installed[name] for name in BOTOCORE}}

@@ -6,11 +6,11 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from urllib.parse import urlsplit
 
 import requests
 from botocore.exceptions import ClientError
 
+from chalicelib import config
 from deploy import table
 from deploy.account import Account, code
 from deploy.api import Api
@@ -54,19 +54,17 @@ def before(stage: Stage, given: Mapping[str, str]) -> Iterator[Problem]:
 
 
 def _redirect_uri(uri: str) -> Iterator[Problem]:
-    if not uri:
-        return
-    parts = urlsplit(uri)
-    if not parts.path.endswith("/callback") or parts.query or parts.fragment:
-        yield Problem(f"SPOTIFY_REDIRECT_URI is {uri}, and no route answers there.", "It ends in /callback.")
-    emulated = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
-    if parts.scheme == "http" and not (emulated and parts.hostname in {"127.0.0.1", "::1"}):
+    name = "SPOTIFY_REDIRECT_URI"
+    if name in config.faults({name: uri}):
         yield Problem(
-            f"SPOTIFY_REDIRECT_URI is {uri}, and visitors of AWS come by https.",
-            "unset SPOTIFY_REDIRECT_URI, to use the API's own address; or set it to https://your.domain/callback.",
+            f"{name} is {uri}, which the app cannot use.",
+            "Set it to https://your.domain/callback, or unset it to use the API's own address.",
         )
-    elif parts.scheme not in {"http", "https"}:
-        yield Problem(f"SPOTIFY_REDIRECT_URI is {uri}, which Spotify refuses.", "It begins with https://.")
+    elif uri.startswith("http://") and not os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://"):
+        yield Problem(
+            f"{name} is {uri}, but visitors of AWS come by https.",
+            "Set it to https://your.domain/callback, or unset it to use the API's own address.",
+        )
 
 
 def settings(given: Mapping[str, str], stored: Mapping[str, Secret]) -> Iterator[Problem]:
@@ -83,11 +81,10 @@ def settings(given: Mapping[str, str], stored: Mapping[str, Secret]) -> Iterator
                 f"{name} does not look like Spotify's: 32 characters of 0-9 and a-f.",
                 "Copy it again from https://developer.spotify.com/dashboard.",
             )
-    keys = stored[KEY].value.split(",") if KEY in stored else []
-    keys += stored[FALLBACKS].value.split(",") if FALLBACKS in stored else []
-    if any(len(key.encode()) < 32 or len(set(key)) < 8 for key in keys):
+    keys = {name: stored[name].value for name in (KEY, FALLBACKS) if name in stored}
+    if set(keys) & {*config.faults(keys)}:
         yield Problem(
-            "SECRET_KEY or one of SECRET_KEY_FALLBACKS is too weak: anybody could forge a session.",
+            "SECRET_KEY or one of SECRET_KEY_FALLBACKS is too weak: a session could be forged.",
             "make rotate-key END_SESSIONS=yes makes a strong one, and forgets these.",
         )
     for name, secret in stored.items():
@@ -165,19 +162,21 @@ def _table(stage: Stage, account: Account) -> Iterator[Problem]:
     if not found:
         yield Problem(f"The table {stage.table} is not there.", again)
         return
-    if found["KeySchema"] != [{"AttributeName": "account_id", "KeyType": "HASH"}]:
+    defined = table.definition()
+    if found["KeySchema"] != defined["KeySchema"]:
         yield Problem(f"The key of the table {stage.table} is not account_id alone.", again)
     lifetime = account.client("dynamodb").describe_time_to_live(TableName=stage.table)[
         "TimeToLiveDescription"
     ]
-    if lifetime.get("AttributeName") != "expires_at" or lifetime["TimeToLiveStatus"] not in {
+    expiry = defined["TimeToLiveSpecification"]["AttributeName"]
+    if lifetime.get("AttributeName") != expiry or lifetime["TimeToLiveStatus"] not in {
         "ENABLED",
         "ENABLING",
     }:
         yield Problem(
-            f"Nothing erases itself in the table {stage.table}: its time to live is not expires_at.",
+            f"Nothing erases itself in the table {stage.table}: its time to live is not {expiry}.",
             f"aws dynamodb update-time-to-live --table-name {stage.table} "
-            "--time-to-live-specification Enabled=true,AttributeName=expires_at",
+            f"--time-to-live-specification Enabled=true,AttributeName={expiry}",
         )
     if not found.get("SSEDescription"):
         yield Problem(

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
+from chalicelib.config import split_keys
 from deploy.account import Account, code
 from deploy.stage import Problem, Stage, Stop
 
@@ -99,7 +100,7 @@ class Secrets:
                 )
             )
         key = stored[KEY].value
-        fallbacks = _keys(stored[FALLBACKS].value) if FALLBACKS in stored else []
+        fallbacks = split_keys(stored[FALLBACKS].value) if FALLBACKS in stored else []
         if fallbacks[:1] == [key]:  # broken off before the last step
             self._finish(fallbacks)
             say("The rotation that was broken off is complete.")
@@ -133,7 +134,3 @@ class Secrets:
 def new_key() -> str:
     """48 random bytes, as 64 characters."""
     return secrets.token_urlsafe(48)
-
-
-def _keys(separated: str) -> list[str]:
-    return [key.strip() for key in separated.split(",") if key.strip()]

@@ -10,13 +10,13 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 from urllib.parse import urlsplit
 
+from chalicelib import config
+from deploy import PROJECT
 from local import secret_key
 from local.port import HOST, answers
 
-PROJECT = Path(__file__).resolve().parent.parent
 CONFIG = PROJECT / ".chalice" / "config.json"
 SECRET_KEY = PROJECT / ".local" / "secret-key"
 
@@ -71,11 +71,15 @@ def _problem(named: str) -> str:
             f"Only {given[0]} is set. Set {' and '.join(application)} to use your Spotify application, "
             "or neither to use the simulator."
         )
-    redirect_uri = urlsplit(os.environ.get("SPOTIFY_REDIRECT_URI", ""))
-    if redirect_uri.scheme == "http" and (redirect_uri.port or 80) != port:
+    name = "SPOTIFY_REDIRECT_URI"
+    redirect_uri = os.environ.get(name, "")
+    if name in config.faults({name: redirect_uri}):
+        return f"{name} is {redirect_uri}, which the app cannot use. Unset it, or end it in /callback."
+    parts = urlsplit(redirect_uri)
+    if parts.scheme == "http" and (parts.port or 80) != port:
         return (
-            f"SPOTIFY_REDIRECT_URI leads to port {redirect_uri.port or 80}, and this is port {port}. "
-            f"Unset it, or: make run PORT={redirect_uri.port or 80}"
+            f"{name} leads to port {parts.port or 80}, and this is port {port}. "
+            f"Unset it, or run: make run PORT={parts.port or 80}"
         )
     return ""
 

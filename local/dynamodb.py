@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import boto3
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
+from deploy.table import definition
 from simulator.loopback import serve
 
 if TYPE_CHECKING:
@@ -72,15 +73,10 @@ def create_table(url: str, table: str) -> None:
         aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
     )
-    client.create_table(
-        TableName=table,
-        KeySchema=[{"AttributeName": "account_id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "account_id", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
-    client.update_time_to_live(
-        TableName=table, TimeToLiveSpecification={"Enabled": True, "AttributeName": "expires_at"}
-    )
+    users = definition()
+    keys = {name: users[name] for name in ("KeySchema", "AttributeDefinitions", "BillingMode")}
+    client.create_table(TableName=table, **keys)
+    client.update_time_to_live(TableName=table, TimeToLiveSpecification=users["TimeToLiveSpecification"])
 
 
 def main() -> None:

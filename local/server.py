@@ -16,7 +16,8 @@ import chalice.cli.filewatch.stat as watcher
 import chalice.local
 from chalice.utils import OSUtils
 
-PROJECT = Path(__file__).resolve().parent.parent
+from deploy import PROJECT
+
 EVENTS = "spotify-login.events"
 
 

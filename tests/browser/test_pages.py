@@ -9,9 +9,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
+from deploy import PROJECT
 from tests.browser.test_login import elsewhere
 from tests.support.browser import log_in
-from tests.support.servers import PROJECT
 from tests.support.table import Table
 from tests.support.world import World
 

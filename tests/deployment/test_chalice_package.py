@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.servers import PROJECT, clean_environment, python
+from deploy import PROJECT
+from tests.support.servers import clean_environment, python
 
 PACKAGE = python("-c", "import sys; from chalice.cli import main; sys.exit(main())", "package", "out")
 

@@ -14,10 +14,10 @@ import pytest
 from botocore.exceptions import ClientError
 from playwright.sync_api import Page
 
-from deploy import secrets
+from deploy import PROJECT, secrets
 from deploy.account import Account
 from deploy.secrets import Secrets
-from deploy.stage import PROJECT, Stage
+from deploy.stage import Stage
 from tests.support.browser import log_in
 from tests.support.deployment import APPLICATION, PYTHON, REGION, Emulator, emulator
 from tests.support.servers import python, running

@@ -114,8 +114,7 @@ def test_every_problem_is_told_at_once_and_nothing_is_changed(aws: Emulator) -> 
         "No AWS region is set.",
         "SECRET_KEY stands in .chalice/config.json, in plain text",
         ".chalice/policy-dev.json does not allow the table that .chalice/config.json names.",
-        "SPOTIFY_REDIRECT_URI is http://localhost:5000/, and no route answers there.",
-        "SPOTIFY_REDIRECT_URI is http://localhost:5000/, and visitors of AWS come by https.",
+        "SPOTIFY_REDIRECT_URI is http://localhost:5000/, which the app cannot use.",
         "Nothing has been changed.",
     ):
         assert sentence in failed.stdout

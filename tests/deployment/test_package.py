@@ -12,9 +12,9 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from deploy import bundle, descriptions
+from deploy import PROJECT, bundle, descriptions
 from tests.support.runtime import PYTHON
-from tests.support.servers import PROJECT, clean_environment, python
+from tests.support.servers import clean_environment, python
 
 LIBRARIES = {
     "botocore",

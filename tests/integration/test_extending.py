@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.servers import PROJECT, clean_environment, python
+from deploy import PROJECT
+from tests.support.servers import clean_environment, python
 
 PATCHES = re.findall(
     r"```diff\n(.*?)```", (PROJECT / "docs" / "extending.md").read_text(encoding="utf-8"), re.DOTALL

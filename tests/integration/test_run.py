@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 import requests
 
+from deploy import PROJECT
 from tests.support.servers import (
-    PROJECT,
     Process,
     clean_environment,
     free_port,
@@ -30,7 +30,7 @@ from tests.support.servers import (
 )
 from tests.support.visitor import HttpVisitor
 
-PARTS = ("app.py", "chalicelib", ".chalice", "local", "simulator")
+PARTS = ("app.py", "chalicelib", ".chalice", "deploy", "local", "simulator")
 
 
 @pytest.fixture

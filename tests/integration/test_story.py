@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from deploy import PROJECT
 from simulator.personas import PERSONAS
-from tests.support.servers import PROJECT, clean_environment, python
+from tests.support.servers import clean_environment, python
 from tests.support.table import Table
 from tests.support.visitor import HttpVisitor, query_of
 from tests.support.world import World

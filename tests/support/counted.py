@@ -13,10 +13,10 @@ import boto3
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from waitress.server import create_server
 
+from deploy import PROJECT
 from local.dynamodb import CREDENTIALS, create_table
 from simulator.spotify import Application, create_app
 from tests.support.gateway import STAGE_URL
-from tests.support.servers import PROJECT
 from tests.support.table import TABLE
 
 if TYPE_CHECKING:

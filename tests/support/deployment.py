@@ -13,9 +13,10 @@ from typing import Any
 
 import boto3
 
+from deploy import PROJECT
 from simulator.loopback import serve
 from simulator.spotify import Application, create_app
-from tests.support.servers import PROJECT, clean_environment, free_port, python, running, wait_until_served
+from tests.support.servers import clean_environment, free_port, python, running, wait_until_served
 from tests.support.visitor import HttpVisitor
 
 PYTHON = PROJECT / ".emulator" / "bin" / "python"
@@ -30,7 +31,7 @@ CHECKOUT = (
     "simulator",
     ".chalice",
     "requirements.txt",
-    "requirements-dev.txt",
+    "requirements",
 )
 
 

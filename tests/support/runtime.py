@@ -15,8 +15,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from deploy import PROJECT
 from tests.support.gateway import GatewayVisitor, event, reply_of
-from tests.support.servers import PATIENCE, PROJECT
+from tests.support.servers import PATIENCE
 from tests.support.visitor import Reply
 
 PYTHON = PROJECT / ".runtime" / "bin" / "python"

@@ -14,7 +14,8 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[2]
+from deploy import PROJECT
+
 PATIENCE = 20.0
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import boto3
 
+from deploy.table import definition
+
 TABLE = "spotify-login-users-dev"
 
 
@@ -18,12 +20,9 @@ class Table:
         self._client = boto3.client("dynamodb", **client)
 
     def create(self) -> None:
-        self._client.create_table(
-            TableName=self.name,
-            KeySchema=[{"AttributeName": "account_id", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "account_id", "AttributeType": "S"}],
-            BillingMode="PAY_PER_REQUEST",
-        )
+        users = definition()
+        keys = {name: users[name] for name in ("KeySchema", "AttributeDefinitions", "BillingMode")}
+        self._client.create_table(TableName=self.name, **keys)
 
     def items(self) -> list[dict[str, Any]]:
         return self._client.scan(TableName=self.name, ConsistentRead=True)["Items"]

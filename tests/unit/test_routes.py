@@ -615,13 +615,24 @@ def test_every_answer_has_the_headers_of_a_careful_site(visitor: GatewayVisitor,
     assert not any(name.startswith("access-control-") for name in headers)
 
 
-def test_what_chalice_answers_itself_has_them_too() -> None:
+def test_another_method_is_a_page_with_the_same_headers() -> None:
+    """Chalice would send JSON. API Gateway rejects other methods itself, before the app."""
     sent = event("/")
     sent["requestContext"]["httpMethod"] = "POST"
     reply = invoke(sent)
     assert reply.status == 405
+    assert "This address cannot be used like that" in reply.words
+    assert reply.headers["content-type"] == "text/html; charset=utf-8"
     assert reply.headers["x-content-type-options"] == "nosniff"
     assert "strict-transport-security" in reply.headers
+
+
+@pytest.mark.parametrize("name", ["Content-Type", "content-type"])
+@pytest.mark.parametrize("path", ["/", "/login", "/callback", "/logout"])
+def test_a_content_type_of_the_request_changes_nothing(visitor: GatewayVisitor, path: str, name: str) -> None:
+    """WebKit keeps the one of Spotify's form on the redirects that follow; Chalice would answer 415."""
+    form = {name: "application/x-www-form-urlencoded"}
+    assert visitor.get(path, form).status == visitor.get(path, {}).status != 415
 
 
 def test_a_custom_domain_has_no_stage_in_its_links(table: Table) -> None:

@@ -19,8 +19,9 @@ from chalicelib import aws, parameters, services
 from chalicelib.config import Config
 from chalicelib.deadline import Deadline
 from chalicelib.errors import ConfigurationError
+from deploy import PROJECT
 from tests.support.gateway import GatewayVisitor, event, invoke
-from tests.support.servers import PROJECT, clean_environment, python
+from tests.support.servers import clean_environment, python
 from tests.support.table import Table
 
 PATH = "/spotify-login/dev"
