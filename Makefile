@@ -8,56 +8,56 @@ END_SESSIONS ?=
 PYTHON ?= python3
 BIN := .venv/bin
 
-help: ## List these verbs
+help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
-run: .venv/ready ## Serve the whole login on http://127.0.0.1:5000, no account needed (PORT=5001 for another port)
+run: .venv/ready ## Run the app at http://127.0.0.1:5000; no account needed (PORT=5001 for another port)
 	@$(BIN)/python -m local --port "$(PORT)"
 
-test: .venv/ready .runtime/ready .emulator/ready ## Run every test, with coverage
+test: .venv/ready .runtime/ready .emulator/ready ## Run all tests and measure coverage
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --cov
 
-screenshots: .venv/ready ## Take pictures of every page in every state into screenshots/, and the README's
-	@$(BIN)/python -m pytest -q -k good_to_look tests/browser
-	@cp screenshots/somebody-light-640.png docs/home-light.png
-	@cp screenshots/somebody-dark-640.png docs/home-dark.png
+screenshots: .venv/ready ## Take screenshots of every page, and update those in README.md
+	@$(BIN)/python -m pytest -q -k fits_every_width tests/browser
+	@cp screenshots/logged-in-light-640.png docs/home-light.png
+	@cp screenshots/logged-in-dark-640.png docs/home-dark.png
 
-smoke: .venv/ready ## Check the login server at URL from outside, row by row of docs/security.md
+smoke: .venv/ready ## Check a running server against docs/security.md (URL=https://...)
 	@$(BIN)/python -m deploy.smoke $(or $(URL),http://127.0.0.1:$(PORT))
 
-package: .venv/ready ## Make the zip that is deployed (STAGE=prod, or dev), the same bytes every time
+package: .venv/ready ## Build the deployment package, reproducibly (STAGE=prod or dev)
 	@$(BIN)/python -m deploy.bundle $(STAGE)
 
-deploy: .venv/ready ## Deploy to AWS, step by step (STAGE=prod, or dev); safe to run again
+deploy: .venv/ready ## Deploy to AWS; safe to repeat (STAGE=prod or dev)
 	@$(BIN)/python -m deploy deploy "$(STAGE)"
 
-doctor: .venv/ready ## Look for whatever is wrong with a set-up or a deployment (STAGE=prod), changing nothing
+doctor: .venv/ready ## Check the setup and the deployment, changing nothing (STAGE=prod or dev)
 	@$(BIN)/python -m deploy doctor "$(STAGE)"
 
-rotate-key: .venv/ready ## Change the key that signs the sessions, in a little over six minutes, unnoticed (END_SESSIONS=yes: at once, logging everybody out)
+rotate-key: .venv/ready ## Replace the signing key, in just over six minutes; sessions stay valid unless END_SESSIONS=yes
 	@$(BIN)/python -m deploy rotate-key "$(STAGE)" --end-sessions "$(END_SESSIONS)"
 
-destroy: .venv/ready ## Take a deployment away (STAGE=prod); the users table only with TABLE=its-name
+destroy: .venv/ready ## Remove a deployment (STAGE=prod or dev); keeps the users table unless TABLE=its-name
 	@$(BIN)/python -m deploy destroy "$(STAGE)" --table "$(TABLE)"
 
-bench: .venv/ready .runtime/ready ## Measure cold starts, warm requests and round trips beside a plain Chalice app
+bench: .venv/ready .runtime/ready ## Compare cold starts, warm requests and calls with a plain Chalice app
 	@$(BIN)/python -m bench.cost
 
-load: .venv/ready ## 1,000 logins by 50 browsers at once, simultaneous callbacks, races of login and logout
+load: .venv/ready ## Run 1,000 logins in 50 browsers, simultaneous callbacks, and login/logout races
 	@$(BIN)/python -m bench.load
 
-faults: .venv/ready ## Measure the longest request with each fault of each remote call, and with each pair of faults
+faults: .venv/ready ## Measure the longest request, with every fault and every pair of faults
 	@$(BIN)/python -m bench.faults
 
-mutate: .venv/ready .runtime/ready .emulator/ready ## Remove each guard of docs/security.md in turn, and see a test fall (ROWS="A1 C7" for some)
+mutate: .venv/ready .runtime/ready .emulator/ready ## Remove each guard of docs/security.md and check that a test fails (ROWS="A1 C7" for some)
 	@$(BIN)/python -m bench.mutate $(ROWS)
 
-check: .venv/ready ## Lint, formatting and types
+check: .venv/ready ## Check style, formatting and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-format: .venv/ready ## Format the code, and mend what can be mended
+format: .venv/ready ## Format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
@@ -70,27 +70,27 @@ lock: .venv/ready ## Pin the newest versions that pyproject.toml allows
 LOCK := --generate-hashes --allow-unsafe --no-strip-extras --no-annotate --no-header \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-clean: ## Remove what was built and installed (not the local secret key)
+clean: ## Delete everything built or installed, but not the local secret key
 	rm -rf .venv .runtime .emulator .package .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .chalice/deployments
 
-# The stamp is younger than both lists only once everything in them is installed.
+# Touched last, so that an installation that failed is repeated.
 .venv/ready: requirements/dev.txt
-	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12 ..." if sys.version_info < (3, 11) else 0)'
-	@echo "Installing what it needs into .venv, once: about a minute."
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is required, and $(PYTHON) is older. Name a newer one:\n\n    make PYTHON=python3.12 $(MAKECMDGOALS)" if sys.version_info < (3, 11) else 0)'
+	@echo "Installing the dependencies into .venv, once. This takes about a minute."
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@touch $@
 
-# An interpreter with what AWS Lambda's runtime has, and nothing else.
+# An interpreter with only the packages of AWS Lambda's runtime.
 .runtime/ready: requirements/runtime.txt
-	@echo "Installing what Lambda's runtime has into .runtime, once."
+	@echo "Installing the packages of Lambda's runtime into .runtime, once."
 	@$(PYTHON) -m venv .runtime
 	@.runtime/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/runtime.txt
 	@touch $@
 
-# AWS on this machine. It pins a botocore of its own.
+# The emulated AWS. It has its own environment because it pins another version of botocore.
 .emulator/ready: requirements/emulator.txt
-	@echo "Installing an emulated AWS into .emulator, once."
+	@echo "Installing the emulated AWS into .emulator, once."
 	@$(PYTHON) -m venv .emulator
 	@.emulator/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/emulator.txt
 	@touch $@

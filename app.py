@@ -63,8 +63,9 @@ def callback(request: Request) -> web.Result:
 def logout(request: Request) -> web.Result:
     """Erase the stored user info, clear the cookie, go home. Ask first unless our own page or the user asked."""
     sessions = services.sessions(request)
-    if not request.own and sessions.claimed():
-        return web.page(pages.ask_to_log_out(request.address))
+    claimed = sessions.claimed()
+    if claimed and not request.own and request.query.get("confirm") != [claimed.session_id]:
+        return web.page(pages.ask_to_log_out(request.address, claimed.session_id))
     home_url, ended = request.address.url("/"), sessions.close()
     if ended is None:
         return web.redirect(home_url, **web.CLEAR_CACHE)

@@ -1,1 +1,1 @@
-"""Measurements and long runs. None of it is part of the tests."""
+"""Measurements and long runs, which `make test` leaves out."""

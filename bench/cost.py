@@ -1,4 +1,4 @@
-"""`make bench`: cold starts, warm requests and round trips, side by side, on Lambda's real runtime client."""
+"""`make bench`: compare cold starts, warm requests and calls, on Lambda's own runtime client."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HERE = Path(__file__).parent
 PICTURE = PROJECT / "docs" / "performance.png"
 
 COLD_STARTS = 11
-"""For each route and share of a core; figures are medians."""
+"""Starts for each route and memory size; the figures are medians."""
 WARM_REQUESTS = 200
 MEMORY_MB = (256, 512, 1769)
 
@@ -47,23 +47,23 @@ class Package:
 
     @property
     def unpacked_bytes(self) -> int:
-        """Without the zip's compression."""
+        """The size of the files in the zip."""
         return sum(path.stat().st_size for path in self.task.rglob("*") if path.is_file())
 
 
 class Bench:
-    """Runs packages against one emulated AWS and one simulated Spotify."""
+    """Runs packages with an emulated AWS and a simulated Spotify."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.cloud = cloud(SECRET_KEY)
 
     def ours(self) -> Package:
-        """The app of this repository, as `make package` makes it."""
+        """The app of this repository, as built by `make package`."""
         return self._unzip("this app", bundle.package("dev", self._folder / "bundle"), self.cloud.environment)
 
     def plain(self) -> Package:
-        """The plain Chalice app, as `chalice package` makes it."""
+        """The plain Chalice app, as built by `chalice package`."""
         source = self._folder / "plain"
         shutil.copytree(HERE / "plain", source)
         pins = (PROJECT / "requirements/dev.txt").read_text(encoding="utf-8")
@@ -84,12 +84,12 @@ class Bench:
             "plain Chalice", source / "out" / "deployment.zip", {**self.cloud.environment, **settings}
         )
 
-    def nothing(self) -> Package:
-        """The function that does nothing."""
-        path = self._folder / "nothing.zip"
+    def empty(self) -> Package:
+        """The empty function."""
+        path = self._folder / "empty.zip"
         with zipfile.ZipFile(path, "w") as archive:
-            archive.write(HERE / "nothing" / "app.py", "app.py")
-        return self._unzip("nothing", path, {})
+            archive.write(HERE / "empty" / "app.py", "app.py")
+        return self._unzip(report.BASE, path, {})
 
     def _unzip(self, name: str, path: Path, environment: Mapping[str, str]) -> Package:
         task = self._folder / "task" / name.replace(" ", "-")
@@ -104,10 +104,10 @@ class Bench:
 
 
 def measure(bench: Bench, package: Package, shares: tuple[int, ...]) -> Figures:
-    """Measure one package, its cold waits at these shares of a core (in MB of memory)."""
+    """Measure one package. `shares` are the memory sizes, in MB, for which cold waits are measured."""
     figures = Figures(package.zip_bytes / 1e6, package.unpacked_bytes / 1e6)
     with bench.start(package) as helper:
-        if package.name == "nothing":
+        if package.name == report.BASE:
             helper.invoke(event("/"))
             prepared: dict[str, Prepare] = {"/": lambda _: event("/")}
         else:
@@ -147,7 +147,7 @@ def _callback(visitor: FunctionVisitor) -> Event:
     return event(url.removeprefix(visitor.home), _cookies(visitor))
 
 
-def _signed_in(visitor: FunctionVisitor) -> Event:
+def _logged_in(visitor: FunctionVisitor) -> Event:
     visitor.log_in()
     return event("/", _cookies(visitor))
 
@@ -156,9 +156,9 @@ PREPARED: dict[str, Prepare] = {
     "/": lambda _: event("/"),
     "/login": lambda _: event("/login"),
     "/callback": _callback,
-    "/ signed in": _signed_in,
+    "/ logged in": _logged_in,
 }
-"""Makes the first request of a cold start, with the help of another instance of the same function."""
+"""Builds the first request after a cold start, using another instance of the same function."""
 
 
 def _cold(bench: Bench, package: Package, memory_mb: int, request: Event) -> float:
@@ -171,18 +171,18 @@ def _cold(bench: Bench, package: Package, memory_mb: int, request: Event) -> flo
 
 
 def _warm(cloud: Cloud, helper: Function, figures: Figures) -> None:
-    """The same visit over and over: what each of its requests costs, and whom it asks."""
+    """Repeat one visit, and record the CPU time and the calls of each request."""
     spent: dict[str, list[float]] = {}
     opened: dict[str, list[int]] = {}
 
     def step(route: str, act: Callable[[], Any]) -> Any:
         cloud.forget()
         before = helper.cpu_seconds
-        done = act()
+        result = act()
         spent.setdefault(route, []).append((helper.cpu_seconds - before) * 1000)
         figures.calls[route] = [*cloud.spotify.calls, *cloud.aws.calls]
         opened.setdefault(route, []).append(cloud.spotify.opened + cloud.aws.opened)
-        return done
+        return result
 
     for _ in range(WARM_REQUESTS):
         visitor = FunctionVisitor(function=helper)
@@ -190,30 +190,32 @@ def _warm(cloud: Cloud, helper: Function, figures: Figures) -> None:
         at_spotify = step("/login", visitor.begin)
         callback = visitor.agree(at_spotify)
         step("/callback", partial(visitor.get, callback))
-        if step("/ signed in", visitor.see_id) != "pia.premium":
-            sys.exit("The login did not work: these figures would mean nothing.")
+        if step("/ logged in", visitor.see_id) != "pia.premium":
+            sys.exit(
+                "The login failed, so the figures would be meaningless. Find the cause with:\n\n    make test"
+            )
         step("/logout", partial(visitor.get, "/logout"))
     figures.warm = {route: statistics.median(times) for route, times in spent.items()}
     figures.opened = {route: statistics.mean(counts) for route, counts in opened.items()}
 
 
 def main() -> None:
-    """Measure, print the tables and draw the cold waits."""
+    """Measure, print the tables and draw the chart of cold waits."""
     refusal = share.refusal()
     if refusal:
         print(
-            f"Cold waits are skipped, for they need a control group and this machine gives none: {refusal}."
+            f"Cold waits are skipped: no control group could be created ({refusal}). To measure them, run as root on Linux."
         )
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder))
-        packages = (bench.nothing(), bench.plain(), bench.ours())
+        packages = (bench.empty(), bench.plain(), bench.ours())
         shares = () if refusal else MEMORY_MB
         figures = {package.name: measure(bench, package, shares) for package in packages}
     print(report.tables(figures))
     if not refusal and chromium.PATH:
         report.plot(figures, PICTURE)
     elif not refusal:
-        print(f"The picture is not drawn: {chromium.MISSING}.")
+        print(f"The chart was not drawn: {chromium.MISSING}.")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""`make faults`: the longest time that a request takes while one peer of the app fails, or two of them.
+"""`make faults`: measure the longest request while one or two peers of the app fail.
 
-A peer fails in one phase of every call: the connection, the header, the body, or the response as a whole.
-Each route is requested once with each fault of each of its peers, then once with each pair of faults of two
-of its peers; no pair is left out. Every request is timed, and its status is compared with those that its
-faults may lead to.
+The peers are Parameter Store, Spotify's token endpoint, Spotify's /v1/me and DynamoDB. A fault affects one
+phase of every call to a peer: the connection, the header, the body, or the whole response. Each route is
+requested once with each fault of each of its peers, and once with each pair of faults of two of its peers.
+Every request is timed, and its status is compared with the ones that its faults can cause.
 
-Each request has a process of its own, in which the app runs as on Lambda. It is initialized while all peers
-are healthy, then the clock is put forward by five minutes, so that the request reads the parameters again.
-All connections of the request are new: one that was kept alive fails no later than a new one.
+Each request runs in its own process, in which the app runs as on Lambda. The app is initialized while all
+peers are healthy. Then the clock is set forward by five minutes, so that the request reads the parameters
+again. All connections of the request are new: a connection that was kept alive fails no later than a new one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from unittest.mock import patch
 
 from simulator.loopback import serve
-from tests.support.faults import DRIPS, FaultServer, answer, full_house, nobody, reset
+from tests.support.faults import DRIPS, FaultServer, never_accepting, reset, response, unreachable
 from tests.support.servers import clean_environment
 
 if TYPE_CHECKING:
@@ -40,19 +40,19 @@ if TYPE_CHECKING:
     from tests.support.gateway import GatewayVisitor
 
 SINGLE_LIMIT, PAIR_LIMIT = 20.0, 24.0
-"""Seconds. The function is ended after 25, and API Gateway gives up after 29."""
+"""Seconds. The function times out after 25, and API Gateway after 29."""
 
 AT_ONCE = 64
-"""Requests at a time: nearly all of their time is waiting."""
+"""Concurrent requests. Nearly all of their time is spent waiting."""
 
 SHOWN = 10
-"""Pairs of each route that are printed, the slowest first."""
+"""The number of pairs printed for each route, slowest first."""
 
 STALE = 301.0
-"""Seconds after which the parameters are read again, and one more."""
+"""Seconds by which the clock is set forward: one more than parameters are cached for."""
 
 SLOW = {"ssm": 2.8, "token": 7.0, "me": 7.0, "dynamodb": 2.8}
-"""Seconds that a response takes which is complete just before the app would give up."""
+"""The duration of a slow response in seconds: just short of the timeout for that peer."""
 
 SETTINGS = {
     "ssm": "AWS_ENDPOINT_URL_SSM",
@@ -60,7 +60,7 @@ SETTINGS = {
     "me": "SPOTIFY_API_URL",
     "dynamodb": "AWS_ENDPOINT_URL_DYNAMODB",
 }
-"""The peers, in the order in which a request calls them, and the setting that holds the address of each."""
+"""The setting that holds each peer's address. The peers are in the order in which a request calls them."""
 
 ROUTES = {
     "/": ("ssm", "dynamodb"),
@@ -71,7 +71,7 @@ ROUTES = {
 """The peers that each route calls, for a visitor who is logged in."""
 
 HEALTHY = {"/": 200, "/login": 307, "/callback": 307, "/logout": 307}
-"""The status of each route without a fault, or with one that the app can handle."""
+"""The status of each route without a fault, or with one that the app recovers from."""
 
 ERRORS: Mapping[str, set[int]] = {
     "ssm": set(),
@@ -79,7 +79,7 @@ ERRORS: Mapping[str, set[int]] = {
     "me": {502, 503, 504},
     "dynamodb": {503},
 }
-"""The statuses that a fault of each peer may lead to. Parameters that cannot be read again stay in use."""
+"""The statuses that a fault of each peer can cause. If parameters cannot be refreshed, the old ones are used."""
 
 LIBRARIES = [
     "botocore.client",
@@ -91,34 +91,34 @@ LIBRARIES = [
     "tests.support.faults",
     "unittest.mock",
 ]
-"""Imported once for the processes of all requests. Each of them imports the app itself."""
+"""Imported once and shared by the processes of all requests. Each process imports the app itself."""
 
 
 class Scenario(NamedTuple):
-    """A request, and the fault of each peer that has one."""
+    """A request and the faults of its peers."""
 
     route: str
     faults: tuple[tuple[str, str], ...] = ()
-    """Peer and fault of each."""
+    """Pairs of peer and fault."""
 
     @property
     def expected(self) -> set[int]:
-        """The statuses that it may have."""
+        """The statuses that the response can have."""
         return {HEALTHY[self.route]}.union(*(ERRORS[peer] for peer, _ in self.faults))
 
     @property
     def said(self) -> str:
-        """The faults in words."""
+        """The faults as text."""
         return " and ".join(f"{peer} {fault}" for peer, fault in self.faults) or "no fault"
 
 
 class Outcome(NamedTuple):
-    """What came of a request."""
+    """The result of a request."""
 
     seconds: float
     status: int
     reasons: tuple[str, ...] = ()
-    """The log's, in their order, and what it notes about a login that was completed."""
+    """The reasons in the log, in order, and the details of completed logins."""
 
     def __str__(self) -> str:
         return f"{self.seconds:5.2f} s {self.status} {', '.join(self.reasons)}".rstrip()
@@ -132,16 +132,16 @@ Outcomes = dict[Scenario, Outcome]
 
 @dataclass
 class Peers:
-    """Everything that the app calls, healthy and failing, served from threads of this process."""
+    """The servers that the app calls, with and without faults, in threads of this process."""
 
     cloud: Cloud
     healthy: dict[str, str] = field(default_factory=dict)
-    """The address of each peer without a fault."""
+    """The address of each peer without faults."""
     failing: dict[str, dict[str, Address]] = field(default_factory=dict)
-    """The addresses of each peer by its fault."""
+    """For each peer, its address for each fault."""
 
     def start(self) -> None:
-        """Serve them all."""
+        """Start all servers."""
         self.cloud.aws.app = _one_at_a_time(self.cloud.aws.app)
         aws, spotify = serve(self.cloud.aws), serve(self.cloud.spotify)
         self.healthy = {"ssm": aws, "token": spotify, "me": spotify, "dynamodb": aws}
@@ -149,12 +149,12 @@ class Peers:
         for peer in SETTINGS:
             app = self.cloud.spotify if peer in ("token", "me") else self.cloud.aws
             self.failing[peer] = {**everywhere, **_slow_faults(app, SLOW[peer])}
-        limited = FaultServer([answer(429, Retry_After="2")]).serve()
+        limited = FaultServer([response(429, Retry_After="2")]).serve()
         for peer in ("token", "me"):
             self.failing[peer]["429, Retry-After 2"] = _at(limited)
 
     def environment(self, scenario: Scenario) -> dict[str, str]:
-        """The environment of a function whose peers have the faults of a scenario."""
+        """The app's environment for a scenario, with the addresses of peers that have its faults."""
         addresses = self.healthy | {peer: self.failing[peer][fault]() for peer, fault in scenario.faults}
         settings = {SETTINGS[peer]: url for peer, url in addresses.items()}
         on_lambda = {"AWS_LAMBDA_FUNCTION_NAME": "spotify-login-dev"}
@@ -166,17 +166,17 @@ def _at(url: str) -> Address:
 
 
 def _faults_of_any_peer() -> dict[str, Address]:
-    """The addresses of servers that fail whatever the request is."""
-    behaviours = {"a reset": reset, **DRIPS, "500": answer(500)}
+    """The addresses of servers that fail for any request."""
+    behaviours = {"a reset": reset, **DRIPS, "500": response(500)}
     failing = {fault: FaultServer([behave]).serve() for fault, behave in behaviours.items()}
     return {
         fault: _at(url)
-        for fault, url in {"never accepted": full_house(), "refused": nobody(), **failing}.items()
+        for fault, url in {"never accepted": never_accepting(), "refused": unreachable(), **failing}.items()
     }
 
 
 def _slow_faults(app: WSGIApplication, seconds: float) -> dict[str, Address]:
-    """The addresses of servers whose responses take that long. The last one is another for each scenario."""
+    """The addresses of servers whose responses take that long. The last one is a new server each time."""
     return {
         "a slow response": _at(serve(_slowly(app, seconds))),
         "a slow 500": _at(serve(_slowly(_unavailable, seconds))),
@@ -185,7 +185,7 @@ def _slow_faults(app: WSGIApplication, seconds: float) -> dict[str, Address]:
 
 
 def _one_at_a_time(app: WSGIApplication) -> WSGIApplication:
-    """An app that gets one request at a time: moto loses concurrent updates."""
+    """Pass one request at a time to an app, because moto loses concurrent updates."""
     turn = threading.Lock()
 
     def respond_in_turn(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -196,7 +196,7 @@ def _one_at_a_time(app: WSGIApplication) -> WSGIApplication:
 
 
 def _slowly(app: WSGIApplication, seconds: float) -> WSGIApplication:
-    """An app whose response has its header after half of the time and its body after all of it."""
+    """Delay an app's responses: the header by half of the time, the body by all of it."""
 
     def respond_slowly(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
         body = b"".join(app(environ, start_response))
@@ -209,7 +209,7 @@ def _slowly(app: WSGIApplication, seconds: float) -> WSGIApplication:
 
 
 def _every_other(app: WSGIApplication) -> WSGIApplication:
-    """An app of which the first response is a 500, as is every other one after it: each retry succeeds."""
+    """Replace every other response of an app by a 500, starting with the first, so that each retry succeeds."""
     turns = itertools.cycle([_unavailable, app])
 
     def respond_or_not(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -225,51 +225,53 @@ def _unavailable(environ: WSGIEnvironment, start_response: StartResponse) -> Ite
 
 
 class Visits:
-    """Makes the requests that are timed, by visits to the app of this process, whose peers are healthy."""
+    """Prepares the requests to be timed, using the app in this process, whose peers are healthy."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         os.environ.clear()
         os.environ.update(environment)
         logging.getLogger("spotify-login.events").disabled = True
-        self._turn = threading.Lock()  # Chalice keeps the current request in the app: one at a time
+        self._turn = threading.Lock()  # Chalice stores the current request in the app
         self._user_ids = (f"user-{number}" for number in itertools.count())
         self._live = self._log_in()
         self._ended = self._log_in()
         _visitor(self._ended).get("/logout")
 
     def prepare(self, route: str) -> tuple[str, dict[str, str]]:
-        """The path and the cookies of a request for which a route makes every call that it can."""
+        """The path and cookies of a request for which the route makes all of its calls."""
         with self._turn:
             if route == "/callback":
                 return self._begin()
             return route, self._log_in() if route == "/logout" else self._live
 
     def _log_in(self) -> dict[str, str]:
-        """The cookies of a browser in which another user is logged in."""
+        """Log a new user in. Returns the cookies of the browser."""
         visitor = _visitor({})
         reply = visitor.log_in("development", next(self._user_ids))
         if reply.status != HEALTHY["/callback"]:
-            sys.exit("The login did not work: these figures would mean nothing.")
+            sys.exit(
+                "The login failed, so the figures would be meaningless. Find the cause with:\n\n    make test"
+            )
         return visitor.cookies
 
     def _begin(self) -> tuple[str, dict[str, str]]:
-        """A callback in a browser whose session, of another user, has been ended elsewhere: three writes."""
+        """A callback in a browser with an ended session of another user, which leads to three writes."""
         visitor = _visitor(self._ended)
         callback = visitor.agree(visitor.begin(), "development", next(self._user_ids))
         return callback.removeprefix(visitor.home), visitor.cookies
 
 
 def _visitor(cookies: Mapping[str, str]) -> GatewayVisitor:
-    from tests.support.gateway import GatewayVisitor  # noqa: PLC0415 - imports the app: see `respond`
+    from tests.support.gateway import GatewayVisitor  # noqa: PLC0415 - imports the app; see `respond`
 
     return GatewayVisitor(cookies=dict(cookies))
 
 
 def respond(pipe: Connection, environment: Mapping[str, str]) -> None:
-    """Run the app as a function on Lambda that was initialized five minutes ago, for one request.
+    """Handle one request, as a function on Lambda that was initialized five minutes ago.
 
-    Sends None after the initialization, receives the new address of Parameter Store with the path and the
-    cookies of the request, and sends the outcome.
+    Sends None once the app is initialized. Receives the new address of Parameter Store, and the path and
+    cookies of the request. Sends the outcome.
     """
     os.environ.clear()
     os.environ.update(environment)
@@ -291,18 +293,18 @@ def respond(pipe: Connection, environment: Mapping[str, str]) -> None:
 
 
 class Bench:
-    """Runs scenarios, many at a time, each in a process of its own."""
+    """Runs scenarios concurrently, each in its own process."""
 
     def __init__(self, peers: Peers) -> None:
         self._peers = peers
         self._visits = Visits(peers.environment(Scenario("/")))
         self._cores = threading.Semaphore(os.cpu_count() or 1)
-        """An initialization takes a whole core, as it has on Lambda."""
+        """Each initialization gets a whole core, as on Lambda."""
         self._forking = multiprocessing.get_context("forkserver")
         self._forking.set_forkserver_preload(LIBRARIES)
 
     def run(self, scenarios: list[Scenario]) -> Outcomes:
-        """The outcome of each scenario."""
+        """Run scenarios. Returns the outcome of each."""
         outcomes: Outcomes = {}
         with ThreadPoolExecutor(AT_ONCE) as threads:
             for scenario, outcome in zip(scenarios, threads.map(self._run, scenarios), strict=True):
@@ -347,7 +349,7 @@ def pairs(peers: Peers) -> list[Scenario]:
 
 
 def table(outcomes: Outcomes) -> str:
-    """Single faults, one a line: seconds and status for each route, and the reasons in the log."""
+    """One line for each single fault: seconds and status for each route, and the reasons in the log."""
     rows = [f"{'peer':9} {'fault':23}" + "".join(f"{route:12}" for route in ROUTES) + "reason"]
     for faults in dict.fromkeys(scenario.faults for scenario in outcomes):
         found = {route: outcomes.get(Scenario(route, faults)) for route in ROUTES}
@@ -370,22 +372,22 @@ def slowest(outcomes: Outcomes) -> str:
 
 
 def verdict(single: Outcomes, double: Outcomes) -> tuple[str, int]:
-    """The last lines to print, and the exit status: 1 if a limit is reached or a status is out of place."""
+    """The last lines to print, and the exit status: 1 if a limit is reached or a status is unexpected."""
     worst, worst_pair = (max(one.seconds for one in found.values()) for found in (single, double))
-    strange = [
+    unexpected = [
         f"Status out of place: {scenario.route} {scenario.said}: {outcome}"
         for scenario, outcome in {**single, **double}.items()
         if outcome.status not in scenario.expected
     ]
     text = f"Worst single fault: {worst:.1f} s (limit {SINGLE_LIMIT:.0f}). "
     text += f"Worst pair: {worst_pair:.1f} s (limit {PAIR_LIMIT:.0f})."
-    failed = bool(strange) or worst >= SINGLE_LIMIT or worst_pair >= PAIR_LIMIT
-    return "\n".join([*strange, text]), int(failed)
+    failed = bool(unexpected) or worst >= SINGLE_LIMIT or worst_pair >= PAIR_LIMIT
+    return "\n".join([*unexpected, text]), int(failed)
 
 
 def main() -> int:
-    """Run every scenario and print what came of them; returns the exit status."""
-    from tests.support.counted import cloud  # noqa: PLC0415 - emulators: no process of a scenario needs them
+    """Run every scenario and print the outcomes. Returns the exit status."""
+    from tests.support.counted import cloud  # noqa: PLC0415 - the scenarios' processes need no emulators
     from tests.support.world import SECRET_KEY  # noqa: PLC0415 - likewise
 
     started = time.monotonic()
@@ -396,7 +398,7 @@ def main() -> int:
     single = {scenario: outcome for scenario, outcome in outcomes.items() if len(scenario.faults) < 2}
     double = {scenario: outcome for scenario, outcome in outcomes.items() if len(scenario.faults) == 2}
     text, status = verdict(single, double)
-    print(f"\n{table(single)}\n{slowest(double)}\n\n{text}\n{time.monotonic() - started:.0f} s in all")
+    print(f"\n{table(single)}\n{slowest(double)}\n\n{text}\n{time.monotonic() - started:.0f} s in total")
     return status
 
 

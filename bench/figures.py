@@ -1,4 +1,4 @@
-"""What was measured of a function."""
+"""The measurements of one function."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Figures:
-    """What was measured of a package. Times in milliseconds, memory in megabytes."""
+    """The measurements of one package. Times in milliseconds, sizes and memory in megabytes."""
 
     zip_mb: float
     unpacked_mb: float
@@ -15,8 +15,8 @@ class Figures:
     init_wall: list[float] = field(default_factory=list)
     peak_rss: float = 0.0
     cold: dict[str, float] = field(default_factory=dict)
-    """By share and route, such as "512 /callback"."""
+    """By memory and route, such as "512 /callback"."""
     warm: dict[str, float] = field(default_factory=dict)
     calls: dict[str, list[str]] = field(default_factory=dict)
     opened: dict[str, float] = field(default_factory=dict)
-    """Connections opened, on average."""
+    """The mean number of connections opened, by route."""

@@ -1,4 +1,4 @@
-"""`make load`: many logins at once, by real processes over HTTP."""
+"""`make load`: many simultaneous logins, over HTTP to real processes."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ RACES = 500
 
 @dataclass
 class Tally:
-    """What has happened so far."""
+    """The results so far."""
 
     total: int
     what: str
     seconds: list[float] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     lost: int = 0
-    """Logins whose user was not shown, or was shown as somebody else."""
+    """Results that were wrong, such as logins after which the home page showed no user or another user."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, seconds: float, error: str = "", *, lost: bool = False) -> None:
-        """Count one, and show how far we are."""
+        """Count one result and print the progress."""
         with self._lock:
             self.seconds.append(seconds)
             self.lost += lost
@@ -46,7 +46,7 @@ class Tally:
                 )
 
     def summary(self) -> str:
-        """One line: how many, how long, what went wrong."""
+        """One line with the count, the times and what failed."""
         cuts = statistics.quantiles(self.seconds, n=100)
         return (
             f"{self.what}: {len(self.seconds)}, p50 {cuts[49] * 1000:.0f} ms, p99 {cuts[98] * 1000:.0f} ms, "
@@ -55,7 +55,7 @@ class Tally:
 
 
 def logins(home: str) -> Tally:
-    """1,000 complete logins by 50 browsers of 200 users; each is shown as who it is, then logs out."""
+    """1,000 logins of 200 users in 50 browsers. Each home page must show its user, who then logs out."""
     tally = Tally(LOGINS, "logins")
 
     def browse(browser: int) -> None:
@@ -68,7 +68,7 @@ def logins(home: str) -> Tally:
                 shown = visitor.see_id()
                 seconds = time.perf_counter() - started
                 visitor.get("/logout")
-            except Exception as failure:  # noqa: BLE001 - whatever it is, it is counted
+            except Exception as failure:  # noqa: BLE001 - every failure is counted
                 seconds, error = time.perf_counter() - started, repr(failure)
             tally.add(seconds, error, lost=shown != user_id)
 
@@ -78,7 +78,7 @@ def logins(home: str) -> Tally:
 
 
 def together(*acts: Callable[[], object]) -> list[Exception]:
-    """Do things at the same instant; returns what went wrong."""
+    """Run functions at the same instant. Returns their exceptions."""
     start = threading.Barrier(len(acts))
     failures: list[Exception] = []
 
@@ -86,7 +86,7 @@ def together(*acts: Callable[[], object]) -> list[Exception]:
         start.wait()
         try:
             act()
-        except Exception as failure:  # noqa: BLE001 - whatever it is, it is counted
+        except Exception as failure:  # noqa: BLE001 - every failure is counted
             failures.append(failure)
 
     threads = [threading.Thread(target=do, args=(act,)) for act in acts]
@@ -98,7 +98,7 @@ def together(*acts: Callable[[], object]) -> list[Exception]:
 
 
 def pairs(home: str) -> Tally:
-    """200 pairs of callbacks of two users at the same instant; each browser ends as its own user."""
+    """200 pairs of simultaneous callbacks of two users. Each browser must be logged in as its own user."""
     tally = Tally(PAIRS, "pairs of callbacks")
     for pair in range(PAIRS):
         visitors = [HttpVisitor(home), HttpVisitor(home)]
@@ -115,25 +115,25 @@ def pairs(home: str) -> Tally:
 
 
 def races(home: str, table: Table) -> Tally:
-    """Login and logout of one user at the same instant, 500 times: in with a record, or out with none."""
+    """500 simultaneous logins and logouts of one user: either logged in and stored, or logged out and not stored."""
     tally = Tally(RACES, "races of login and logout")
     for _ in range(RACES):
         phone, laptop = HttpVisitor(home), HttpVisitor(home)
         phone.log_in("development", "racer")
         callback = laptop.agree(laptop.begin(), "development", "racer")
         started = time.perf_counter()
-        failures = together(lambda: laptop.get(callback), lambda: phone.get("/logout"))  # noqa: B023 - done at once
+        failures = together(lambda: laptop.get(callback), lambda: phone.get("/logout"))  # noqa: B023 - called in this iteration
         seconds = time.perf_counter() - started
-        signed_in, stored = laptop.see_id() == "racer", len(table.items()) == 1
+        logged_in, stored = laptop.see_id() == "racer", len(table.items()) == 1
         tally.add(
-            seconds, repr(failures) if failures else "", lost=signed_in != stored or phone.see_id() != "None"
+            seconds, repr(failures) if failures else "", lost=logged_in != stored or phone.see_id() != "None"
         )
         laptop.get("/logout")
     return tally
 
 
 def main() -> int:
-    """Run all three and print what came of them; returns the exit status."""
+    """Run all three and print the results. Returns the exit status."""
     started = time.perf_counter()
     with running_world() as world:
         tallies = [logins(world.home), pairs(world.home), races(world.home, world.table)]
@@ -143,7 +143,7 @@ def main() -> int:
         print(tally.summary())
         for error in tally.errors[:5]:
             print(f"  {error}")
-    print(f"users left in the table: {left}; {time.perf_counter() - started:.0f} s in all")
+    print(f"users left in the table: {left}; {time.perf_counter() - started:.0f} s in total")
     return 1 if left or any(tally.errors or tally.lost for tally in tallies) else 0
 
 

@@ -1,7 +1,7 @@
-"""Every guard that docs/security.md names, and how to remove it.
+"""Every guard behind docs/security.md, and how to remove it.
 
-A guard is addressed by the definition it stands in and by its own syntax tree, so it is found again after it
-has been moved, reformatted or commented.
+A guard is found by the definition that contains it and by its syntax tree, so it can be moved within that
+definition, reformatted or commented.
 """
 
 import ast
@@ -12,22 +12,22 @@ class Mutant(NamedTuple):
     """A guard to remove."""
 
     row: str
-    """The row of docs/security.md of which a test must fail."""
+    """The row of docs/security.md. At least one of its tests must fail."""
     where: str
-    """A module, or a definition in it, such as `users.Users.find`; a file name if the guard is text."""
+    """A module, or a definition in it, such as `users.Users.find`; a file path if the guard is plain text."""
     guard: str
-    """An expression or statement that occurs once in that definition; text that occurs once in that file."""
+    """An expression or statement that occurs once in the definition, or text that occurs once in the file."""
     without: str
-    """What replaces it; `pass` removes a statement."""
+    """The replacement; `pass` removes a statement."""
 
     @property
     def is_file(self) -> bool:
-        """Whether `where` is a file name, and the guard is text."""
+        """Whether `where` is a file path and the guard plain text."""
         return self.where.endswith((".py", ".json"))
 
     @property
     def file(self) -> str:
-        """The path of the file from the project's root."""
+        """The path of the file, relative to the project."""
         if self.is_file:
             return self.where
         module = self.where.partition(".")[0]
@@ -36,7 +36,7 @@ class Mutant(NamedTuple):
         )
 
     def apply(self, source: str) -> str:
-        """The file without the guard.
+        """Return the source without the guard.
 
         Raises:
             ValueError: the guard does not occur exactly once.
@@ -49,7 +49,9 @@ class Mutant(NamedTuple):
             removal.visit(_definition(tree, self.where.split(".")[1:]))
             found, changed = removal.found, ast.unparse(ast.fix_missing_locations(tree))
         if found != 1:
-            raise ValueError(f"{self.row}: {found} times in {self.where}: {self.guard}")
+            raise ValueError(
+                f"{self.row}: the guard occurs {found} times in {self.where}, not once: {self.guard}"
+            )
         return changed
 
 
@@ -139,17 +141,17 @@ MUTANTS = [
         ("D1", "users.Users._update", "secrets.token_urlsafe(16)", "secrets.token_urlsafe(2)"),
         ("D1", "sessions.Sessions.open", "secrets.token_urlsafe(12)", "secrets.token_urlsafe(2)"),
         ("D2", "sessions.Sessions.current_user", NO_PROFILE, ANY_PROFILE),
-        ("D3", "session.Session.ends", "min(self.issued + IDLE, self.login_time + LIFETIME)", "self.issued + IDLE"),
+        ("D3", "claims.Claims.ends", "min(self.issued + IDLE, self.login_time + LIFETIME)", "self.issued + IDLE"),
         ("D3", "users._read", 'int(item["expires_at"]["N"]) > time.time()', "True"),
-        ("D4", "session.Session.ends", "min(self.issued + IDLE, self.login_time + LIFETIME)", "self.login_time + LIFETIME"),
-        ("D5", "session", "IDLE = 7 * DAY", "IDLE = 8 * DAY"),
+        ("D4", "claims.Claims.ends", "min(self.issued + IDLE, self.login_time + LIFETIME)", "self.login_time + LIFETIME"),
+        ("D5", "claims", "IDLE = 7 * DAY", "IDLE = 8 * DAY"),
         ("D5", "users", '"login_id = if_not_exists(login_id, :fresh)"', '"login_id = :fresh"'),
         ("D5", "users.Users.end", "_END_ONE", '("login_id = :fresh", "ADD ended :ended", f"{_LIVE} AND {_ROOM}")'),
         ("D6", "services.sessions", "config(request).secret_keys", "config(request).secret_keys[-1:]"),
         ("D6", "services.sessions", "config(request).secret_keys", "config(request).secret_keys[::-1]"),
         ("D7", "sessions.Sessions.current_user", NO_PROFILE, ANY_PROFILE),
         ("D8", "cookies.Seal.open", SIGNED, UNSIGNED),
-        ("D9", "users.Users.find", "self._client.get_item(**where, ConsistentRead=True)", "self._client.get_item(**where)"),
+        ("D9", "users.Users.find", "self._client().get_item(**where, ConsistentRead=True)", "self._client().get_item(**where)"),
         ("D10", "users.Users._update", "int(time.time()) + LIFETIME", "int(time.time()) - 1"),
         ("D10", "users.Users.remember", "not _is_usable(item)", "False"),
         ("E1", "users._read", 'hmac.compare_digest(item["login_id"]["S"].encode(), session.login_id.encode())', "True"),
@@ -158,10 +160,11 @@ MUTANTS = [
         ("E1", "users.Users._update", "secrets.token_urlsafe(16)", 'self.__dict__.setdefault("_fresh", secrets.token_urlsafe(16))'),
         ("E2", "sessions.Sessions.close", "self._users().forget(session)", "True"),
         ("E3", "sessions.Sessions.close", "session is not None and self._users().forget(session)", "self._users().forget(session)"),
-        ("E4", "app.logout", "not request.own and sessions.claimed()", "False"),
+        ("E4", "app.logout", "claimed and not request.own and request.query.get('confirm') != [claimed.session_id]", "False"),
         ("E4", "request._origin", 'site in ("none", "same-origin")', 'site != "cross-site"'),
         ("E4", "request._origin", 'not f"{source}/".startswith(f"{address.origin}/")', "False"),
         ("E4", "request._origin", "not address.secure", "True"),
+        ("E4", "app.logout", "[claimed.session_id]", "None"),
         ("E5", "web._read", "is_prefetch(received)", "False"),
         ("E6", "users.Users._call", "raise UsersUnavailable(failure.code) from None", "return {'Item': {}}"),
         ("E7", "users.Users._call", 'failure.code == "ConditionalCheckFailedException"', "False"),

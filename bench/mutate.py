@@ -1,4 +1,4 @@
-"""`make mutate`: remove each guard in turn; at least one of the tests that docs/security.md names must fall."""
+"""`make mutate`: remove each guard in turn. At least one test that docs/security.md names for it must fail."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ INSTALLED = (".runtime", ".emulator")
 
 
 def main() -> int:
-    """Print guard and fallen test, line by line; returns the exit status."""
+    """Print each guard and the test that failed without it. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="make mutate", description=__doc__)
-    parser.add_argument("rows", nargs="*", help="only these rows, such as A1 C7")
+    parser.add_argument("rows", nargs="*", help="rows of docs/security.md, such as A1 C7; default: all")
     rows = parser.parse_args().rows
     mutants = [mutant for mutant in MUTANTS if not rows or mutant.row in rows]
     promises, places = promised(), written()
@@ -58,10 +58,10 @@ def main() -> int:
             guard = " ".join(mutant.guard.split())[:60]
             print(f"{mutant.row:4} {mutant.where}: {guard}\n     -> {test or 'SURVIVED'}", flush=True)
             survivors += not test
-    print(f"{len(mutants)} guards removed, {survivors} not missed by any test.")
+    print(f"Guards removed: {len(mutants)}. Removed without a failing test: {survivors}.")
     unguarded = sorted(set(promises) - {mutant.row for mutant in MUTANTS})
     if not rows and unguarded:
-        print(f"Rows without a guard to remove: {unguarded}")
+        print(f"Rows without a guard in bench/mutants.py: {', '.join(unguarded)}")
     return 1 if survivors or (not rows and unguarded) else 0
 
 
@@ -73,7 +73,7 @@ def promised() -> dict[str, list[str]]:
 
 
 def written() -> dict[str, list[str]]:
-    """The files that hold a test of each name, cheap ones first."""
+    """The files that define each test, by its name, fast ones first."""
     found: dict[str, list[str]] = {}
     order = ("unit", "faults", "integration", "browser", "deployment")
     for path in sorted(
@@ -86,7 +86,7 @@ def written() -> dict[str, list[str]]:
 
 
 def copy(tree: Path) -> Path:
-    """A copy of the project to mutate."""
+    """Copy the project to a folder in which guards can be removed."""
     for name in COPIED:
         source = PROJECT / name
         if source.is_dir():
@@ -102,7 +102,7 @@ def copy(tree: Path) -> Path:
 
 
 def fallen(tree: Path, mutant: Mutant, tests: dict[str, list[str]]) -> str:
-    """Remove the guard, run the tests, put it back; returns the first test that fell, or nothing."""
+    """Remove the guard, run the tests, restore the guard. Returns the first test that failed; "" if none did."""
     target = tree / mutant.file
     original = target.read_text(encoding="utf-8")
     target.write_text(mutant.apply(original), encoding="utf-8")
@@ -135,7 +135,7 @@ def fallen(tree: Path, mutant: Mutant, tests: dict[str, list[str]]) -> str:
         return ""
     match = re.search(r"^(?:FAILED|ERROR) (\S+)", run.stdout, re.MULTILINE)
     if run.returncode != 1 or not match:
-        raise SystemExit(f"{mutant.row}: the tests could not be run:\n{run.stdout[-3000:]}")
+        raise SystemExit(f"{mutant.row}: pytest could not run the tests. Its output:\n\n{run.stdout[-3000:]}")
     return match[1]
 
 

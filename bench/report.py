@@ -1,4 +1,4 @@
-"""The figures as tables and as a picture."""
+"""The figures as tables and as a chart."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from statistics import median
 from bench.figures import Figures
 from tests.support import chromium
 
-BASE = "nothing"
+BASE = "empty function"
+"""The package that the others are compared with."""
+
 SHARE = "512"
-"""The memory, in MB, whose cold waits are drawn: what .chalice/config.json asks for."""
+"""The memory size, in MB, of the cold waits in the chart: the one in .chalice/config.json."""
 
 
 def tables(figures: Mapping[str, Figures]) -> str:
-    """Markdown: ratios to the function that does nothing first, then milliseconds and megabytes."""
+    """Markdown tables: first the ratio to the empty function, then milliseconds and megabytes."""
     names = list(figures)
     warm = {name: one for name, one in figures.items() if one.warm}
     routes = next(iter(warm.values())).warm
@@ -25,7 +27,7 @@ def tables(figures: Mapping[str, Figures]) -> str:
             ["initialization", *names],
             [
                 [
-                    "CPU, of doing nothing",
+                    "CPU, relative to an empty function",
                     *(f"{_cpu(one) / _cpu(figures[BASE]):.1f}x" for one in figures.values()),
                 ],
                 ["CPU, ms", *(f"{_cpu(one):.0f}" for one in figures.values())],
@@ -69,7 +71,7 @@ def tables(figures: Mapping[str, Figures]) -> str:
 
 
 def plot(figures: Mapping[str, Figures], path: Path) -> None:
-    """Draw the cold waits as bars, by way of a browser."""
+    """Draw the cold waits as a bar chart, using a browser."""
     longest = max(wait for one in figures.values() for key, wait in one.cold.items() if key.startswith(SHARE))
     bars = ""
     for route in [key.partition(" ")[2] for key in _longest(figures, "cold") if key.startswith(SHARE)]:
@@ -82,7 +84,7 @@ def plot(figures: Mapping[str, Figures], path: Path) -> None:
         "<style>body{font:14px sans-serif;width:760px;margin:16px;color:#222;background:#fff}h1{font-size:17px}"
         "h2{font-size:14px;margin:14px 0 2px}p{margin:2px;display:flex;align-items:center;gap:8px}"
         "b{width:110px;font-weight:400;text-align:right}i{height:14px;background:#3d6b8f}</style>"
-        f"<h1>A visitor's wait for the first answer of a cold function of {SHARE} MB</h1>{bars}"
+        f"<h1>Time until the first response of a cold function with {SHARE} MB</h1>{bars}"
     )
     with chromium.chromium() as browser:
         tab = browser.new_page(viewport={"width": 800, "height": 200}, device_scale_factor=2)

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -18,15 +18,12 @@ CONNECT_SECONDS, READ_SECONDS = 1.0, 2.0
 CALL_SECONDS = CONNECT_SECONDS + READ_SECONDS
 """The longest that one call takes. No call begins with less time left: its outcome would be unknown."""
 
-PAUSES = (0.05, 0.2)
-"""Seconds before the second and the third attempt at a call."""
-
 THROTTLED = frozenset(
     {"ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException"}
 )
 
-SETTINGS = {"Credential": CREDENTIALS, "Region": ("AWS_DEFAULT_REGION",), "Profile": ("AWS_PROFILE",)}
-"""The settings at fault, by a word in the name of botocore's exception, such as PartialCredentialsError."""
+SETTINGS = {"Credential": CREDENTIALS, "RegionError": ("AWS_DEFAULT_REGION",), "Profile": ("AWS_PROFILE",)}
+"""The settings at fault, by a word in the name of botocore's exception, such as NoCredentialsError."""
 
 
 class CallFailed(Exception):
@@ -51,7 +48,7 @@ def client(service: str) -> Any:
     checksum does not match; in standard mode a mismatch does no more than trigger a retry.
 
     Raises:
-        ConfigurationError: the region, profile or endpoint is missing or unusable.
+        ConfigurationError: something in AWS's variables or files is missing or unusable.
     """
     logging.getLogger("botocore").setLevel(logging.WARNING)  # at debug level it logs what is stored
     retries: Any = {"mode": "legacy", "total_max_attempts": 1}
@@ -59,20 +56,23 @@ def client(service: str) -> Any:
     try:
         with _creating:
             return _session().create_client(service, config=config)
-    except BotoCoreError as failure:
-        raise _misconfigured(failure) or failure from None
-    except ValueError:  # "Invalid endpoint"
-        raise ConfigurationError("AWS_ENDPOINT_URL") from None
+    except (BotoCoreError, OSError, LookupError, ValueError) as failure:
+        raise _misconfigured(failure) or ConfigurationError() from None
 
 
-def call(function: Callable[[], T], deadline: Deadline) -> T:
-    """Make a call, up to three times while there is time.
+def call(function: Callable[[], T], deadline: Deadline, pauses: Sequence[float]) -> T:
+    """Make a call, and repeat it after each of the `pauses`, in seconds, while it fails and there is time.
 
     Raises:
         CallFailed: no attempt got a usable response. A write may have happened all the same.
         ConfigurationError: there are no credentials, or only half of a pair.
     """
-    return deadline.retry(lambda: _attempt(function, deadline), _pause)
+
+    def pause(failure: Exception, attempts: int) -> float | None:
+        again = isinstance(failure, CallFailed) and failure.transient and attempts <= len(pauses)
+        return pauses[attempts - 1] if again else None
+
+    return deadline.retry(lambda: _attempt(function, deadline), pause)
 
 
 def _attempt(function: Callable[[], T], deadline: Deadline) -> T:
@@ -94,8 +94,3 @@ def _attempt(function: Callable[[], T], deadline: Deadline) -> T:
 def _misconfigured(failure: Exception) -> ConfigurationError | None:
     found = [names for word, names in SETTINGS.items() if word in type(failure).__name__]
     return ConfigurationError(*found[0]) if found else None
-
-
-def _pause(failure: Exception, attempts: int) -> float | None:
-    again = isinstance(failure, CallFailed) and failure.transient and attempts <= len(PAUSES)
-    return PAUSES[attempts - 1] if again else None

@@ -19,17 +19,17 @@ API_URL = "https://api.spotify.com"
 LOOPBACK = r"(?:127\.0\.0\.1|localhost|\[::1\])"
 PORT = r"(?::(?:[1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5]))?"
 DOMAIN = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*"
-BASE_PATH = r"(?:/(?!\.\.?(?:/|$))[\w.~-]+)*"
+BASE_PATH = r"(?:/(?!\.\.?(?:/|$))[\w.~$+!*'()-]+)*"
 """Patterns of what may stand in a URL of the app's own (RFC 3986 §3.2.2, §3.2.3, §3.3)."""
 
 _VSCHAR = re.compile(r"[\x20-\x7e]+")  # RFC 6749 appendix A.1 and A.2
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*")  # RFC 6749 §3.3
 _TABLE = re.compile(r"[a-zA-Z0-9_.-]{3,255}")  # DynamoDB's naming rules
 _REDIRECT_URI = re.compile(
-    rf"(https://{DOMAIN}{PORT}|http://{LOOPBACK}{PORT})({BASE_PATH})/callback", re.ASCII
+    rf"(https://{DOMAIN}(?!:443/){PORT}|http://{LOOPBACK}(?!:80/){PORT})({BASE_PATH})/callback", re.ASCII
 )
 _SIMULATOR = re.compile(rf"http://{LOOPBACK}{PORT}", re.ASCII)
-_ENDPOINT = re.compile(r"|https?://[^\s/]+\S*")
+_ENDPOINT = re.compile(rf"|https?://(\[[0-9a-f:]+\]|[^\s/:\[\]]+){PORT}(/\S*)?", re.IGNORECASE)
 
 
 def split_keys(separated: str) -> list[str]:
@@ -69,7 +69,7 @@ NAMES = tuple(_CHECKS)
 """Every setting of the app's own."""
 
 CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SSM")
+ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB")
 AWS_NAMES = (*CREDENTIALS, *ENDPOINTS)
 """Those of AWS's own variables that are checked before a visitor is sent to Spotify; botocore uses them."""
 
@@ -98,9 +98,9 @@ class Config:
 def faults(settings: Mapping[str, str]) -> list[str]:
     """The names of all settings that are missing or unusable, sorted."""
     wrong = {name for name in NAMES if not _CHECKS[name](read(settings, name))}
-    wrong |= {name for name in ENDPOINTS if not _ENDPOINT.fullmatch(read(settings, name))}
-    missing = {name for name in CREDENTIALS if not read(settings, name)}
-    return sorted(wrong | (missing if len(missing) == 1 else set()))
+    wrong |= {name for name in ENDPOINTS if not _ENDPOINT.fullmatch(settings.get(name, ""))}
+    key_id, key = CREDENTIALS  # botocore ignores the second without the first
+    return sorted(wrong | {key} if read(settings, key_id) and not read(settings, key) else wrong)
 
 
 def own_address(settings: Mapping[str, str]) -> Sequence[str]:

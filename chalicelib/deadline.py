@@ -30,12 +30,8 @@ class Deadline:
         """The deadline, or `seconds` from now if that is earlier."""
         return type(self)(min(self.at, time.monotonic() + seconds))
 
-    def before(self, seconds: float) -> Self:
-        """A deadline that many seconds before this one."""
-        return type(self)(self.at - seconds)
-
     def run(self, call: Callable[[], T]) -> T:
-        """Run a blocking call in a thread of its own, and return or raise what it does.
+        """Run a blocking call in another thread, and return or raise what it does.
 
         A socket timeout is not enough: it starts again with every byte, so a server that sends one now and
         then, in the headers or the body, holds a call for as long as it likes. Nor does it cover DNS. An

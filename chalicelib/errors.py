@@ -5,7 +5,7 @@
     LoginError
     ├── ConfigurationError        500  configuration
     ├── BadRequest                400  bad_request
-    ├── MethodNotAllowed          405  method_not_allowed
+    │   └── MethodNotAllowed      405  method_not_allowed
     ├── Prefetched                503  prefetch
     ├── LoginRefused
     │   ├── Cancelled             400  cancelled
@@ -37,7 +37,7 @@ DASHBOARD = "https://developer.spotify.com/dashboard"
 
 
 class LoginError(Exception):
-    """The root: a failure with an error page of its own. Raise the leaves."""
+    """The root: a failure with an error page. Raise the leaves."""
 
     status: ClassVar[int] = 500
     reason: ClassVar[str] = "bug"
@@ -86,14 +86,13 @@ class BadRequest(LoginError):
     remedy = "Start again from the home page."
 
 
-class MethodNotAllowed(LoginError):
+class MethodNotAllowed(BadRequest):
     """A method other than GET, where API Gateway does not reject it first."""
 
     status = 405
     reason = "method_not_allowed"
     title = "This address cannot be used like that"
     message = "Pages of this site can only be opened."
-    remedy = "Start again from the home page."
 
 
 class Prefetched(LoginError):
@@ -135,14 +134,15 @@ class LoginExpired(LoginRefused):
     reason = "login_expired"
     title = "This login has expired"
     message = "A login must be finished within ten minutes. This one began earlier."
+    remedy = "If the home page does not show that you are logged in, log in again."
 
 
 class LoginUnknown(LoginRefused):
     """The browser has no attempt with this state (RFC 6749 §10.12)."""
 
     reason = "login_unknown"
-    title = "This browser did not start this login"
-    message = "It began in another browser or in more than five tabs, or this browser blocks cookies."
+    title = "This browser does not recognize this login"
+    message = "It may have begun in another browser, or before five others, or this browser blocks cookies."
     remedy = "Allow cookies for this site, then log in again in this browser."
 
     def __init__(self, *, dropped: bool) -> None:
@@ -262,7 +262,7 @@ class SpotifyMalformed(SpotifyError):
 
     reason = "spotify_malformed"
     title = "Spotify sent an unexpected response"
-    message = "This site could not read Spotify's response, so nothing was stored."
+    message = "This site could not use Spotify's response, so nothing was stored."
 
 
 class ProfileInvalid(SpotifyMalformed):
@@ -278,6 +278,8 @@ class UsersUnavailable(LoginError):
     status = 503
     reason = "users_unavailable"
     title = "Our storage is not available right now"
-    message = "We do not know what was stored. The home page shows whether you are logged in."
-    remedy = "Try again in a moment. Logging out erases what is stored about you. It expires within 30 days."
+    message = "We do not know if your last step took effect. The home page shows whether you are logged in."
+    remedy = (
+        "Try again in a moment. Logging in and out erases what is stored; it expires within 30 days anyway."
+    )
     offers_logout = True

@@ -7,6 +7,7 @@ import logging
 import sys
 import traceback
 from datetime import UTC, datetime
+from typing import Required, TypedDict, Unpack
 
 LOGGER = logging.getLogger("spotify-login.events")
 """Its records are finished JSON lines. To send them elsewhere, add a handler."""
@@ -16,44 +17,41 @@ LOGGER.propagate = False  # the root logger's handler on Lambda would put a pref
 LOGGER.addHandler(logging.StreamHandler(sys.stdout))
 
 
-def write(
-    *,
-    event: str,
-    outcome: str,
-    status: int | None = None,
-    request_id: str = "",
-    duration_ms: int = 0,
-    reason: str = "",
-    detail: str = "",
-    settings: tuple[str, ...] = (),
-    security: bool = False,
-    source: str = "",
-    session: str = "",
-    error: str = "",
-) -> None:
-    """Write a line with the time and the fields that are given. None of them identifies a person.
+class Line(TypedDict, total=False):
+    """What a line may hold besides the time. Nothing in it identifies a person."""
 
-    Args:
-        event: `home`, `login`, `logout`, `configuration`, or the name of a route of your own.
-        outcome: `begun`, `completed`, `refused` or `failed`.
-        status: The HTTP status.
-        request_id: The reference that an error page shows.
-        duration_ms: Milliseconds from the request to the response.
-        reason: A code of errors.py, or of parameters.py.
-        detail: An endpoint and a status, or an AWS error code.
-        settings: Names of settings that are missing or unusable.
-        security: Whether it is a security event.
-        source: Where a security event came from: see the function `source`.
-        session: Whose login it was: see `pseudonym`.
-        error: What went wrong, for a bug: see `origin_of`.
-    """
-    fields = {name: value for name, value in locals().items() if value or name == "duration_ms"}
+    event: Required[str]
+    """`home`, `login`, `logout`, `configuration`, or the name of a route of your own."""
+    outcome: Required[str]
+    """`begun`, `completed`, `refused` or `failed`."""
+    status: int
+    request_id: str
+    """The reference that an error page shows."""
+    duration_ms: int
+    reason: str
+    """A code of errors.py or parameters.py."""
+    detail: str
+    """An endpoint with a status or a cause, an AWS error code, or what could not be done besides."""
+    settings: tuple[str, ...]
+    """Names of settings that are missing or unusable."""
+    security: bool
+    source: str
+    """Where a security event came from; see the function `source`."""
+    session: str
+    """Which login it was; see `pseudonym`."""
+    error: str
+    """What a bug was; see `origin_of`."""
+
+
+def write(**line: Unpack[Line]) -> None:
+    """Write a line, without the fields that are empty."""
+    fields = {name: value for name, value in line.items() if value or name == "duration_ms"}
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     LOGGER.info(json.dumps({"time": now, **fields}))
 
 
 def pseudonym(login_id: str) -> str:
-    """A short hash of a login ID, by which the lines of one login can be found together."""
+    """A short hash of a login ID, by which the lines of one user can be found together until a logout."""
     return hashlib.sha256(login_id.encode()).hexdigest()[:12]
 
 

@@ -66,25 +66,24 @@ class Attempts:
         self._seal = seal
 
     def begin(self) -> Attempt:
-        """Begin an attempt beside those of other tabs; the oldest makes room for a sixth."""
+        """Begin an attempt beside those of other tabs; a spent one, or the oldest, makes room for a sixth."""
         # Browsers send older cookies first (RFC 6265bis §5.8.3), which decides between those of one second.
-        for oldest in sorted(self._live(), key=lambda attempt: attempt.seconds_left)[: 1 - MOST]:
+        for oldest in sorted(self._live(), key=lambda attempt: (not attempt.spent_on, attempt.seconds_left))[
+            : 1 - MOST
+        ]:
             self._jar.clear(_name(oldest.state))
         attempt = Attempt.begin()
         self._write(attempt, LIFETIME)
         return attempt
 
     def spend(self, state: str, response: str) -> Attempt | None:
-        """Take the attempt that a callback's state names, which can be taken once. Others are not touched.
+        """Spend the attempt that a callback's state names; None if this very response has spent it before.
 
-        A spent attempt stays in the browser until it expires, without its verifier, so that a reload is not
-        mistaken for a forgery. `response` is the code or error that came with the state.
-
-        Returns:
-            The attempt, or None where this very response has spent it before.
+        `response` is the code or error that came with the state. A spent attempt stays in the browser until
+        it expires, without its verifier, so that a reload is not mistaken for a forgery.
 
         Raises:
-            LoginExpired: it was begun more than `LIFETIME` seconds ago.
+            LoginExpired: it began more than `LIFETIME` seconds ago.
             LoginSpent: another response has spent it.
             LoginUnknown: this browser has no such attempt (RFC 6749 §10.12).
         """

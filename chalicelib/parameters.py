@@ -22,7 +22,7 @@ class Parameters:
     """The parameters below one path, by the last part of their names."""
 
     def __init__(self, path: str) -> None:
-        self._path = path.rstrip("/")
+        self._path = path.rstrip("/") or "/"
         self._values: Mapping[str, str] | None = None
         self._checked = (
             0.0  # epoch seconds: the monotonic clock stands still while Lambda freezes the process
@@ -33,7 +33,7 @@ class Parameters:
         """The parameters as they are, or were at the last read that succeeded.
 
         Raises:
-            ConfigurationError: naming PARAMETER_PATH, where no read has succeeded yet.
+            ConfigurationError: no read has succeeded yet. It names PARAMETER_PATH, or what AWS's client lacks.
         """
         if self._values is None or not 0 <= time.time() - self._checked < self._lasts:
             self._refresh(deadline)
@@ -41,14 +41,14 @@ class Parameters:
 
     def _refresh(self, deadline: Deadline) -> None:
         try:
-            self._values = aws.call(self._read, deadline.within(READ_SECONDS))
+            self._values = aws.call(self._read, deadline.within(READ_SECONDS), pauses=(0.05,))
             self._lasts = FRESH
         except (aws.CallFailed, ConfigurationError) as failure:
             reason = "parameters_unread" if self._values is None else "parameters_stale"
-            detail = failure.code if isinstance(failure, aws.CallFailed) else ""
+            detail = getattr(failure, "code", "")
             log.write(event="configuration", outcome="failed", reason=reason, detail=detail)
             if self._values is None:
-                raise ConfigurationError("PARAMETER_PATH") from None
+                raise ConfigurationError(*getattr(failure, "settings", ["PARAMETER_PATH"])) from None
             self._lasts = RETRY
         self._checked = time.time()
 

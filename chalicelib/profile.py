@@ -32,7 +32,7 @@ class Profile:
 
     @property
     def fields(self) -> list[str]:
-        """The names of what Spotify told about the user."""
+        """The names of the fields that Spotify sent."""
         return [_printable(name) for name in json.loads(self.text)]
 
     @classmethod
@@ -52,13 +52,8 @@ class Profile:
         if not (_is_key(user_id) and _is_key(key)):
             raise ProfileInvalid
         name = document.get("display_name")
-        return cls(
-            account_key=key,
-            id=user_id,
-            display_name=_printable(name) if isinstance(name, str) and name else None,
-            picture=_picture(document.get("images")),
-            text=text,
-        )
+        shown = _printable(name) if isinstance(name, str) and name else None
+        return cls(key, user_id, shown, _picture(document.get("images")), text)
 
 
 def _is_key(value: object) -> bool:

@@ -65,8 +65,7 @@ def is_prefetch(received: ChaliceRequest) -> bool:
 
     Browsers say so in Sec-Purpose; before that, in Purpose (WebKit, Chromium) or X-Moz (Firefox).
     """
-    headers = ("sec-purpose", "purpose", "x-moz")
-    return any("prefetch" in _header(received, name).lower() for name in headers)
+    return any("prefetch" in _header(received, name).lower() for name in ("sec-purpose", "purpose", "x-moz"))
 
 
 def _header(received: ChaliceRequest, name: str) -> str:

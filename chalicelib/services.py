@@ -4,7 +4,7 @@ import gc
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from chalicelib import config as settings_of
@@ -35,6 +35,7 @@ def prepare() -> None:
             config = _config(frozenset(settings(Deadline()).items()))
             _spotify(config, Deadline())
             _users(config, Deadline())
+            _client("dynamodb", config.users_table)
         gc.freeze()
         gc.enable()
 
@@ -74,7 +75,7 @@ def config(request: Request) -> Config:
 
 def spotify(request: Request) -> "Spotify":
     """The client of Spotify, which leaves enough of the request's time to store a login."""
-    return _spotify(config(request), request.deadline.before(STORAGE_SECONDS))
+    return _spotify(config(request), request.deadline.within(request.deadline.left() - STORAGE_SECONDS))
 
 
 def attempts(request: Request) -> Attempts:
@@ -109,7 +110,7 @@ def _spotify(config: Config, deadline: Deadline) -> "Spotify":
 def _users(config: Config, deadline: Deadline) -> "Users":
     from chalicelib.users import Users
 
-    return Users(_client("dynamodb", config.users_table), config.users_table, deadline)
+    return Users(partial(_client, "dynamodb", config.users_table), config.users_table, deadline)
 
 
 @lru_cache(maxsize=1)

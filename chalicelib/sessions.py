@@ -6,15 +6,18 @@ from collections.abc import Callable
 from dataclasses import astuple, dataclass, replace
 from typing import TYPE_CHECKING
 
+from chalicelib.claims import DAY, Claims
 from chalicelib.cookies import Jar, Seal, decode, encode
-from chalicelib.errors import UsersUnavailable
+from chalicelib.errors import LoginError
 from chalicelib.profile import Profile
-from chalicelib.session import RENEWAL, Session
 
 if TYPE_CHECKING:
     from chalicelib.users import Users
 
 COOKIE = "spotify-session"
+
+RENEWAL = DAY
+"""The age of a cookie, in seconds, from which it is issued again."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +40,12 @@ class Sessions:
         self._seal = seal
         self._users = users
 
-    def claimed(self) -> Session | None:
+    def claimed(self) -> Claims | None:
         """The session that the cookie claims, if this app signed it and its time is not over."""
         value = self._jar.get(COOKIE)
         match self._seal().open(value) if value else None:
             case [key, login_id, session_id, login_time, issued]:
-                session = Session(decode(key), login_id, session_id, int(login_time), int(issued))
+                session = Claims(decode(key), login_id, session_id, int(login_time), int(issued))
                 return session if session.seconds_left > 0 else None
         return None
 
@@ -63,7 +66,7 @@ class Sessions:
             self._write(session)
         return User(profile, session.ends)
 
-    def open(self, profile: Profile) -> tuple[Session, str]:
+    def open(self, profile: Profile) -> tuple[Claims, str]:
         """Log a user in. The session that this browser had ends, copies of its cookie included.
 
         A session of another user is ended after the login. Returns the new session, and for the log a note
@@ -75,16 +78,16 @@ class Sessions:
         before, now = self.claimed(), int(time.time())
         same_user = before is not None and before.account_key == profile.account_key
         login_id = self._users().remember(profile, before if same_user else None)
-        session = Session(profile.account_key, login_id, secrets.token_urlsafe(12), now, now)
+        session = Claims(profile.account_key, login_id, secrets.token_urlsafe(12), now, now)
         self._write(session)
         try:
             if before and not same_user:
                 self._users().end(before)
-        except UsersUnavailable:
+        except LoginError:
             return session, "previous_session_not_ended"
         return session, ""
 
-    def close(self) -> Session | None:
+    def close(self) -> Claims | None:
         """Forget the user, then clear the cookie. Returns the session, if it was live until now.
 
         Raises:
@@ -96,6 +99,6 @@ class Sessions:
             self._jar.clear(COOKIE)
         return session if live else None
 
-    def _write(self, session: Session) -> None:
+    def _write(self, session: Claims) -> None:
         key, *fields = map(str, astuple(session))
         self._jar.set(COOKIE, self._seal().sign(encode(key), *fields), session.seconds_left)

@@ -99,7 +99,8 @@ class Transport:
         """What became of a request whose connection broke.
 
         A connection that was kept alive can be dead without a sign, above all after Lambda has frozen the
-        process. Then the request did not arrive, in all likelihood, and can be sent again (RFC 9112 §9.3.1).
+        process. Then the request did not arrive, in all likelihood, and can be sent again (RFC 9112 §9.3.1). If
+        it did arrive, Spotify rejects the second one, because a code works once.
         """
         if _has_cause(failure, NewConnectionError, ConnectTimeoutError):
             return SpotifyUnreachable(f"{endpoint} connect")

@@ -8,10 +8,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from chalicelib import aws
+from chalicelib.claims import LIFETIME, Claims
 from chalicelib.deadline import Deadline
 from chalicelib.errors import ProfileInvalid, UsersUnavailable
 from chalicelib.profile import Profile
-from chalicelib.session import LIFETIME, Session
+
+PAUSES = (0.05, 0.2)
+"""Seconds before a second and a third attempt at a call. Each write can be repeated without harm."""
 
 MOST_ENDED = 100
 """Session IDs that an item keeps as ended. With more, its login ID changes instead."""
@@ -34,18 +37,19 @@ class Users:
     All methods raise UsersUnavailable if DynamoDB did not respond. What they write may have been written.
     """
 
-    def __init__(self, client: Any, table: str, deadline: Deadline) -> None:
+    def __init__(self, client: Callable[[], Any], table: str, deadline: Deadline) -> None:
+        """`client` is called within each call, since creating a client may take its time."""
         self._client = client
         self._table = table
         self._deadline = deadline
 
-    def find(self, session: Session) -> Profile | None:
+    def find(self, session: Claims) -> Profile | None:
         """The user of a live session; None if the session has ended. One strongly consistent read."""
         where = self._item(session.account_key)
-        response = self._call(lambda: self._client.get_item(**where, ConsistentRead=True))
+        response = self._call(lambda: self._client().get_item(**where, ConsistentRead=True))
         return _read(response.get("Item", {}), session)
 
-    def remember(self, profile: Profile, replaced: Session | None = None) -> str:
+    def remember(self, profile: Profile, replaced: Claims | None = None) -> str:
         """Store a user for `LIFETIME` and return the login ID, which all sessions of the user share.
 
         `replaced` is a session of the same user to end in the same write. An item whose login ID or ended
@@ -59,7 +63,7 @@ class Users:
             item = self._update(key, _REPAIR, odd, profile) or self._update(key, _STORE, {}, profile)
         return str(item["login_id"]["S"])
 
-    def end(self, session: Session, profile: Profile | None = None) -> Mapping[str, Any]:
+    def end(self, session: Claims, profile: Profile | None = None) -> Mapping[str, Any]:
         """End one session; others of the user go on. With a `profile`, store it in the same write.
 
         Returns the item as it is now; {} if the session had ended before.
@@ -69,19 +73,16 @@ class Users:
         item = self._update(session.account_key, _END_ONE, {**live, **ended, **room}, profile)
         return item or self._update(session.account_key, _END_ALL, live, profile)
 
-    def forget(self, session: Session) -> bool:
+    def forget(self, session: Claims) -> bool:
         """Erase a user with all sessions. Returns False, and erases nothing, if the session has ended."""
         where = self._item(session.account_key)
         condition = {"ConditionExpression": _LIVE, "ExpressionAttributeValues": _live(session)}
-        return bool(self._call(lambda: self._client.delete_item(**where, **condition)))
+        return bool(self._call(lambda: self._client().delete_item(**where, **condition)))
 
     def _update(
         self, key: str, change: tuple[str, str, str], values: Mapping[str, Any], profile: Profile | None
     ) -> Mapping[str, Any]:
-        """Change an item and store the profile in one write. Returns the item; {} if the condition is false.
-
-        Every attempt has a login ID of its own: one that was sent twice could outlive a logout.
-        """
+        """Change an item and store the profile in one write. Returns the item; {} if the condition is false."""
         assignment, clause, condition = change
         expires_at = {"N": str(int(time.time()) + LIFETIME)}
         stored = {":profile": {"S": profile.text}, ":expires_at": expires_at} if profile else {}
@@ -95,9 +96,10 @@ class Users:
         }
 
         def send() -> Mapping[str, Any]:
+            # A fresh login ID for each attempt: one that is sent twice could outlive a logout.
             fresh = {":fresh": {"S": secrets.token_urlsafe(16)}} if ":fresh" in expression else {}
             parameters["ExpressionAttributeValues"] = {**values, **stored, **fresh}
-            response = self._client.update_item(**self._item(key), **parameters)
+            response = self._client().update_item(**self._item(key), **parameters)
             return dict(response["Attributes"])
 
         return self._call(send)
@@ -107,23 +109,23 @@ class Users:
 
     def _call(self, function: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
         try:
-            return aws.call(function, self._deadline)
+            return aws.call(function, self._deadline, PAUSES)
         except aws.CallFailed as failure:
             if failure.code == "ConditionalCheckFailedException":
                 return {}
             raise UsersUnavailable(failure.code) from None
 
 
-def _live(session: Session) -> dict[str, Any]:
+def _live(session: Claims) -> dict[str, Any]:
     return {":login_id": {"S": session.login_id}, ":session_id": {"S": session.session_id}}
 
 
 def _is_usable(item: Mapping[str, Any]) -> bool:
-    """Whether a cookie can name the login ID, and a session can be told from the ended ones."""
+    """Whether a cookie can hold the login ID, and `ended` is a set of session IDs."""
     return bool(_LOGIN_ID.fullmatch(item["login_id"].get("S", ""))) and "SS" in item.get("ended", {"SS": ()})
 
 
-def _read(item: Mapping[str, Any], session: Session) -> Profile | None:
+def _read(item: Mapping[str, Any], session: Claims) -> Profile | None:
     """The profile, if the session is live. An item that another version of the app wrote counts as none."""
     try:
         alive = int(item["expires_at"]["N"]) > time.time()

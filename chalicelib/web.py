@@ -81,7 +81,7 @@ def around(received: ChaliceRequest, get_response: Callable[[Any], Response]) ->
     received.headers = CaseInsensitiveMapping(sent)
     response = get_response(received)
     if isinstance(response.body, dict):
-        response = _response(_failure(MethodNotAllowed(), "", None), None)
+        response = _respond(_refuse, "request", received, moves=False)
     response.headers = {**_headers(https=bool(received.context.get("domainName"))), **response.headers}
     return response
 
@@ -106,6 +106,10 @@ def _respond(route: Route, event: str, received: Any, *, moves: bool) -> Respons
 
 def _headers(*, https: bool) -> Mapping[str, str]:
     return {**HEADERS, **HSTS} if https else HEADERS
+
+
+def _refuse(_: Request) -> Result:
+    raise MethodNotAllowed
 
 
 def _read(received: ChaliceRequest) -> Request:

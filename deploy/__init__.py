@@ -1,4 +1,4 @@
-"""Between a clone and a live URL."""
+"""Deployment to AWS: the package, the resources, the secrets and the checks."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`make deploy`, `make doctor`, `make rotate-key` and `make destroy`: from a clone to a live URL, and back."""
+"""`make deploy`, `make doctor`, `make rotate-key` and `make destroy`."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from deploy.stack import Stack
 from deploy.stage import Problem, Stage, Stop
 
 FAILURES = (Stop, ClientError, BotoCoreError, subprocess.CalledProcessError, KeyboardInterrupt)
-"""What stops a step, and is no mistake of this program."""
+"""Exceptions that stop a command without being a bug of it."""
 
 DASHBOARD = "https://developer.spotify.com/dashboard"
 
 
 class Deployment:
-    """One stage on its way to AWS: each step can be taken again."""
+    """The deployment of a stage, in steps that can be repeated."""
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
@@ -38,19 +38,19 @@ class Deployment:
 
     @property
     def steps(self) -> dict[str, Callable[[], None]]:
-        """What is done, in this order."""
+        """The steps in their order, by their titles."""
         return {
-            "check the set-up": self.check,
-            "make the table, the log and the alarms": self.data,
+            "check the setup": self.check,
+            "create the table, the log and the alarms": self.data,
             "store the secrets": self.secrets,
-            "package": self.package,
+            "build the package": self.package,
             "deploy the function and its API": self.deploy,
-            "limit the requests": self.throttle,
-            "see that it works": self.smoke,
+            "limit the request rate": self.throttle,
+            "test the deployment": self.smoke,
         }
 
     def check(self) -> None:
-        """Find every problem before anything is made."""
+        """Find all problems before anything is changed."""
         problems = list(doctor.before(self.stage, self._given))
         try:
             self.account = Account.current()
@@ -59,17 +59,19 @@ class Deployment:
         print(f"    account {self.account.number} in {self.account.region}, as {self.account.identity}")
         stored = Secrets(self.stage, self.account).read()
         self._ask({name for name in GIVEN[:2] if name not in stored and name not in self._given})
-        problems += doctor.settings(self._given, stored)
+        problems += doctor.settings(self.stage, self._given, stored)
         problems += doctor.in_the_way(self.stage, self.account)
         if problems:
             raise Stop(*problems)
 
     def _ask(self, missing: set[str]) -> None:
         for name in sorted(missing) if sys.stdin.isatty() else ():
-            self._given[name] = getpass.getpass(f"    {name}, from {DASHBOARD} (not shown): ").strip()
+            self._given[name] = getpass.getpass(
+                f"    {name} from {DASHBOARD} (hidden while you type): "
+            ).strip()
 
     def data(self) -> None:
-        """Make or change what outlives a deployment."""
+        """Create or update the stacks."""
         changes = [
             change
             for template in ("data", "watch")
@@ -78,48 +80,45 @@ class Deployment:
         print("    " + (", ".join(changes) if changes else "nothing to change"))
 
     def secrets(self) -> None:
-        """Store what is given and is new, and make a key if there is none."""
+        """Store new and changed settings, and create a key if there is none."""
         written = list(Secrets(self.stage, self.account).store(self._given))
         print("    " + (f"stored {', '.join(written)}" if written else "nothing to change"))
 
     def package(self) -> None:
-        """Make what Lambda runs."""
+        """Build the zip that Lambda runs."""
         self._build = bundle.BUILDS / self.stage.name
         path = bundle.package(self.stage.name, self._build)
         print(f"    {path.stat().st_size:,} bytes")
 
     def deploy(self) -> None:
-        """Run `chalice deploy`, with its record of what there is, wherever that has got to."""
+        """Run `chalice deploy`; rebuild its record first, if that is missing."""
         api = Api(self.stage, self.account)
         found = api.recall()
         if found:
-            print(f"    there is no record of it, but AWS has: {', '.join(found)}")
+            print(f"    there is no record of this deployment; found in AWS: {', '.join(found)}")
         chalice("deploy", self.stage, self._build, api.record)
 
     def throttle(self) -> None:
-        """Limit requests as the configuration says."""
+        """Set the request limits of .chalice/config.json."""
         Api(self.stage, self.account).throttle(self.stage.throttling)
         for path, (rate, burst) in self.stage.throttling.items():
-            print(f"    {'all together' if path == '*' else path}: {rate} a second, {burst} at once")
+            print(f"    {'all requests' if path == '*' else path}: {rate} per second, bursts of {burst}")
 
     def smoke(self) -> None:
-        """Check it from outside, and tell what to register at Spotify."""
+        """Check the deployment from outside, and print the redirect URI to register at Spotify."""
         url = doctor.address(Api(self.stage, self.account), Secrets(self.stage, self.account).read())
         _wait_for(url)
         if smoke.check(url):
-            raise Stop(
-                Problem(
-                    "It is deployed, but not every row holds.",
-                    f"Why, says the log: aws logs tail /aws/lambda/{self.stage.function}",
-                )
-            )
+            log = f"aws logs tail /aws/lambda/{self.stage.function}"
+            raise Stop(Problem("The app is deployed, but some checks failed.", "See the log:", log))
         print(
-            f"\nDeployed: {url}/\n\nLast step, once: at {DASHBOARD}\nregister exactly this redirect URI:\n\n    {url}/callback\n"
+            f"\nDeployed: {url}/\n\nAfter the first deployment, register exactly this redirect URI"
+            f"\nat {DASHBOARD}:\n\n    {url}/callback\n"
         )
 
 
 def chalice(verb: str, stage: Stage, build: Path, record: Path) -> None:
-    """Run `chalice deploy` or `chalice delete` in a bundle, and keep its record.
+    """Run `chalice deploy` or `chalice delete` in a bundle, and save its record.
 
     Raises:
         Stop: it failed.
@@ -134,11 +133,11 @@ def chalice(verb: str, stage: Stage, build: Path, record: Path) -> None:
         record.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(there, record)
     if status:
-        raise Stop(Problem(f"chalice {verb} failed; its own words are above.", "Mend that first."))
+        raise Stop(Problem(f"chalice {verb} failed.", "See its output above."))
 
 
 def _wait_for(url: str) -> None:
-    """Wait until the app answers, well or not: API Gateway may need half a minute to know a new address."""
+    """Wait until the app responds, with any status. API Gateway can take half a minute to serve a new URL."""
     last = ""
     for _ in range(20):
         try:
@@ -151,14 +150,14 @@ def _wait_for(url: str) -> None:
         time.sleep(2)
     raise Stop(
         Problem(
-            f"The app does not answer at {url}/: {last}.",
-            "If SPOTIFY_REDIRECT_URI is set, does its host lead to the API? Its parameter decides where the app lives.",
+            f"The app did not respond at {url}/: {last}.",
+            "If SPOTIFY_REDIRECT_URI is set, its host name must point to the API.",
         )
     )
 
 
 def deploy(stage: Stage) -> None:
-    """Take every step; where one fails, say what is in place and how to go on."""
+    """Run all steps. If one fails, print what failed, the completed steps and how to continue."""
     steps = Deployment(stage).steps
     done: list[str] = []
     for number, (title, step) in enumerate(steps.items(), 1):
@@ -166,22 +165,20 @@ def deploy(stage: Stage) -> None:
         try:
             step()
         except FAILURES as failure:
-            _explain(failure)
-            in_place = f"In place already: {'; '.join(done)}." if done else "Nothing has been changed."
-            sys.exit(
-                f"\n{in_place}\nThen run it again, it goes on from there: make deploy STAGE={stage.name}"
-            )
+            lead, titles = _explain(failure), "; ".join(done) or "none"
+            state = f"Completed steps: {titles}." if number > 1 else "Nothing has been changed."
+            sys.exit(f"\n{state}\n{lead}\n    make deploy STAGE={stage.name}")
         if number > 1:
             done.append(title)
 
 
 def examine(stage: Stage) -> None:
-    """Print every problem, changing nothing."""
+    """Print all problems. Changes nothing."""
     given = {name: os.environ[name] for name in GIVEN if os.environ.get(name)}
     problems = list(doctor.before(stage, given))
     try:
         account = Account.current()
-        problems += doctor.settings(given, Secrets(stage, account).read())
+        problems += doctor.settings(stage, given, Secrets(stage, account).read())
         problems += doctor.in_the_way(stage, account)
         if not problems:
             problems += doctor.deployed(stage, account)
@@ -190,37 +187,31 @@ def examine(stage: Stage) -> None:
         raise Stop(*problems, *stop.problems) from None
     if problems:
         raise Stop(*problems)
-    print(
-        f"{stage.name}: all is well." if live else f"{stage.name} is not deployed yet; nothing is in its way."
-    )
+    print(f"{stage.name} is {'deployed' if live else 'not deployed yet'}. No problems found.")
 
 
 def rotate_key(stage: Stage, *, end_sessions: bool) -> None:
-    """Change the key that signs the cookies."""
+    """Replace the key that signs the cookies."""
     secrets = Secrets(stage, Account.current())
     if end_sessions:
         secrets.end_sessions()
-        print("A new key signs and the old ones are forgotten: within five minutes everybody is logged out.")
+        print("The old keys are deleted, and a new one signs. All users are logged out within five minutes.")
     else:
         secrets.rotate(lambda text: print(text, flush=True))
 
 
 def destroy(stage: Stage, table: str) -> None:
-    """Take away what serves; and the table, when it is asked for by its name."""
+    """Delete a deployment, and the users table too if its name is given."""
     if table and table != stage.table:
-        raise Stop(
-            Problem(
-                f"The table of {stage.name} is {stage.table}, not {table}.",
-                f"TABLE={stage.table}, if you mean it.",
-            )
+        command = f"make destroy STAGE={stage.name} TABLE={stage.table}"
+        sys.exit(
+            f"The table of {stage.name} is {stage.table}, not {table}.\nTo delete it too, run:\n    {command}"
         )
     account = Account.current()
-    everything = (
-        f", with the table {table} and all that is stored" if table else f"; the table {stage.table} stays"
-    )
-    print(f"This takes {stage.function} away from account {account.number} in {account.region}{everything}.")
-    print("Its address is lost for good: the next deployment has another, to be registered at Spotify anew.")
-    if sys.stdin.isatty() and input(f"Type {stage.name} to go on: ").strip() != stage.name:
+    fate = f"The table {stage.table} is {'deleted too, with all its items' if table else 'kept'}."
+    print(f"This deletes {stage.function} from account {account.number} in {account.region}. {fate}")
+    print("The API's URL is lost. The next deployment gets another one, which you must register at Spotify.")
+    if sys.stdin.isatty() and input(f"Type {stage.name} to continue: ").strip() != stage.name:
         sys.exit("Nothing has been changed.")
     api = Api(stage, account)
     api.recall()
@@ -233,30 +224,35 @@ def destroy(stage: Stage, table: str) -> None:
     if table:
         Stack(stage, account, "data").delete()
         users_table.delete(stage, account)
-    print(f"{stage.name} is gone" + (", with its table." if table else f"; the table {stage.table} stays."))
+    print(f"{stage.name} is deleted. {fate}")
 
 
-def _explain(failure: BaseException) -> None:
-    if isinstance(failure, Stop):
-        print("", *failure.problems, sep="\n- ", file=sys.stderr)
-    elif isinstance(failure, KeyboardInterrupt):
-        print("\nBroken off.", file=sys.stderr)
-    elif isinstance(failure, subprocess.CalledProcessError):
-        print(f"\n- {failure}", file=sys.stderr)
-    else:
-        print(f"\n- AWS refused: {failure}", file=sys.stderr)
+def _explain(failure: BaseException) -> str:
+    """Print what failed; returns the line to print above the command that continues."""
+    if isinstance(failure, KeyboardInterrupt):
+        print("\nInterrupted.", file=sys.stderr)
+        return "To continue, run:"
+    aws = "A call to AWS failed: " if isinstance(failure, ClientError | BotoCoreError) else ""
+    problems = failure.problems if isinstance(failure, Stop) else (f"{aws}{failure}",)
+    print("", *problems, sep="\n- ", file=sys.stderr)
+    return "Fix this, then run:"
 
 
 def main() -> None:
-    """Do one of them."""
+    """Run one of the commands."""
     parser = argparse.ArgumentParser(prog="make")
     parser.add_argument("verb", choices=("deploy", "doctor", "rotate-key", "destroy"))
     parser.add_argument("stage")
-    parser.add_argument("--table", default="", help="the users table, to be deleted as well")
-    parser.add_argument("--end-sessions", default="", help="anything: log everybody out")
+    parser.add_argument("--table", default="", help="the name of the users table, to delete it too")
+    parser.add_argument("--end-sessions", default="", help="any value: log out all users")
     options = parser.parse_args()
+    more = f" TABLE={options.table}" if options.table else ""
+    more += " END_SESSIONS=yes" if options.end_sessions else ""
     try:
         stage = Stage.load(options.stage)
+    except Stop as stop:
+        sys.exit("\n".join(map(str, stop.problems)))
+    try:
         if options.verb == "deploy":
             deploy(stage)
         elif options.verb == "doctor":
@@ -266,8 +262,7 @@ def main() -> None:
         else:
             destroy(stage, options.table)
     except FAILURES as failure:
-        _explain(failure)
-        sys.exit(f"\nWhen that is mended: make {options.verb} STAGE={options.stage}")
+        sys.exit(f"\n{_explain(failure)}\n    make {options.verb} STAGE={stage.name}{more}")
 
 
 if __name__ == "__main__":

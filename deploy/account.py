@@ -1,4 +1,4 @@
-"""The AWS account and region that this terminal works in."""
+"""The AWS account and region of the current credentials."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from deploy.stage import Problem, Stop
 
 @dataclass(frozen=True)
 class Account:
-    """An account and region, and the identity that we have there."""
+    """An account, a region, and the identity of its credentials."""
 
     number: str
     region: str
@@ -22,42 +22,40 @@ class Account:
 
     @classmethod
     def current(cls) -> Account:
-        """The account that AWS's own variables and files lead to.
+        """The account that AWS's own variables and files name.
 
         Raises:
-            Stop: no region, or no credentials, or none that AWS takes.
+            Stop: there is no region, or there are no credentials that AWS accepts.
         """
         try:
             session = boto3.Session()
             region = session.region_name
             if not region:
-                raise Stop(
-                    Problem(
-                        "No AWS region is set.",
-                        "export AWS_DEFAULT_REGION=eu-west-1 (or yours), or run aws configure.",
-                    )
-                )
+                set_it = "export AWS_DEFAULT_REGION=eu-west-1"
+                raise Stop(Problem("No AWS region is set.", "Set the one to deploy to, such as:", set_it))
             caller = session.client("sts").get_caller_identity()
         except (BotoCoreError, ClientError) as failure:
+            rejected = isinstance(failure, ClientError)
             raise Stop(
                 Problem(
-                    f"AWS does not know who asks: {failure}",
-                    "Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run aws configure.",
+                    f"{'AWS rejected these credentials' if rejected else 'Signing in to AWS failed'}: {failure}",
+                    "Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run:",
+                    "aws configure",
                 )
             ) from None
         return cls(caller["Account"], region, caller["Arn"], session)
 
     def client(self, service: str) -> Any:
-        """A client of one of its services."""
+        """A client for an AWS service."""
         return self.session.client(service)  # type: ignore[call-overload]
 
     @property
     def suffix(self) -> str:
-        """What its hosts' names end in."""
+        """The domain of AWS's host names in this region."""
         partition = self.session.get_partition_for_region(self.region)
         return "amazonaws.com.cn" if partition == "aws-cn" else "amazonaws.com"
 
 
 def code(failure: ClientError) -> str:
-    """AWS's name for what went wrong."""
+    """The error code that AWS sent."""
     return str(failure.response.get("Error", {}).get("Code", ""))

@@ -1,4 +1,4 @@
-"""The REST API of a stage: Chalice's record of it, its address and its limits."""
+"""The REST API of a stage: Chalice's record of it, its URL and its limits."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from deploy.account import Account, code
 from deploy.stage import Problem, Stage, Stop
 
 RECORDS = PROJECT / ".chalice" / "deployed"
-"""Where Chalice remembers what it has made, one file for each stage."""
+"""The folder of Chalice's records of the resources it created, one file for each stage."""
 
 
 class Api:
-    """What Chalice has made for a stage: a role, a function and a REST API."""
+    """The resources that Chalice creates for a stage: a role, a function and a REST API."""
 
     def __init__(self, stage: Stage, account: Account, records: Path = RECORDS) -> None:
         self._stage = stage
@@ -26,10 +26,10 @@ class Api:
         self.record = records / f"{stage.name}.json"
 
     def resources(self) -> dict[str, dict[str, Any]]:
-        """What Chalice's record says, by Chalice's names of the resources.
+        """The resources in Chalice's record, by Chalice's names for them.
 
         Raises:
-            Stop: it is the record of another account or region.
+            Stop: the record belongs to another account or region.
         """
         if not self.record.exists():
             return {}
@@ -39,20 +39,20 @@ class Api:
             if place and place != [self._account.region, self._account.number]:
                 raise Stop(
                     Problem(
-                        f".chalice/deployed/{self.record.name} is of account {place[1]} in {place[0]}, "
-                        f"and this terminal works in account {self._account.number} in {self._account.region}.",
-                        "Choose that account and region, or move the file away to deploy to this one as well.",
+                        f".chalice/deployed/{self.record.name} belongs to account {place[1]} in {place[0]}, "
+                        f"but these credentials are for account {self._account.number} in {self._account.region}.",
+                        "Switch to that account and region, or move the file away to deploy to this one too.",
                     )
                 )
         return {resource["name"]: resource for resource in kept}
 
     def recall(self) -> list[str]:
-        """Write the record anew where it is lost or was never written; returns what was found without one.
+        """Rebuild a missing or incomplete record from AWS; returns the types of the resources found.
 
-        Without a record Chalice would make a second API, with another address.
+        Without a record, Chalice would create a second API, with another URL.
 
         Raises:
-            Stop: there is a second one already.
+            Stop: there is a second API already.
         """
         if "rest_api" in self.resources():
             return []
@@ -65,12 +65,12 @@ class Api:
 
     @property
     def url(self) -> str:
-        """Its own address at API Gateway, or "" if there is none."""
+        """The URL that API Gateway gave the API, or "" if there is none."""
         return str(self.resources().get("rest_api", {}).get("rest_api_url", "")).rstrip("/")
 
     @property
     def limits(self) -> dict[str, tuple[float, int]]:
-        """Requests a second and burst that are in force, by path; `*` is what all share."""
+        """The limits in force: requests per second and burst, by path; `*` is the limit that all share."""
         stage = self._gateway.get_stage(restApiId=self._id, stageName=self._stage.api_stage)
         found = {}
         for key, settings in stage.get("methodSettings", {}).items():
@@ -80,7 +80,7 @@ class Api:
         return found
 
     def throttle(self, limits: Mapping[str, tuple[float, int]]) -> None:
-        """Have API Gateway refuse what comes faster, with 429."""
+        """Make API Gateway reject requests over the limits, with 429."""
         operations = []
         for path, (rate, burst) in limits.items():
             method = "/*/*" if path == "*" else f"/{path.replace('/', '~1')}/GET"
@@ -132,8 +132,8 @@ class Api:
         if len(ours) > 1:
             raise Stop(
                 Problem(
-                    f"{len(ours)} REST APIs lead to {self._stage.function}: {', '.join(ours)}.",
-                    "Keep the one whose address is registered at Spotify, and delete each other: "
+                    f"{len(ours)} REST APIs invoke {self._stage.function}: {', '.join(ours)}.",
+                    "Keep the one whose URL is registered at Spotify, and delete the others by their IDs:",
                     "aws apigateway delete-rest-api --rest-api-id …",
                 )
             )

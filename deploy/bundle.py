@@ -1,14 +1,14 @@
-"""`make package STAGE=prod`: what `chalice deploy` will upload; the same input gives the same bytes.
+"""`make package STAGE=prod`: build the zip that `chalice deploy` uploads; same input, same bytes.
 
-Chalice's packager takes app.py, chalicelib/, two modules of its own, the wheels of requirements.txt and
-everything in vendor/. It gets a clean export of ours with no wheels to fetch, and a vendor/ that holds
+Chalice packages app.py, chalicelib/, two of its own modules, the wheels of requirements.txt and everything in
+vendor/. This module gives it a clean copy of the app, with no wheels to fetch, and a vendor/ that contains
 
-- the pinned libraries as they are installed here, but without their compiled parts, each of which has a twin
-  in Python: the bytes depend on no processor and no operating system;
-- botocore, with what the stage's policy allows of its descriptions of AWS's services;
-- bytecode for all of it, which Lambda cannot keep: /var/task is read-only.
+- the pinned libraries as installed here, without their compiled parts, which all have a fallback in Python:
+  so the bytes are the same on every processor and operating system;
+- botocore, with only the service descriptions that the stage's policy needs;
+- bytecode for all modules, because Lambda cannot write any: /var/task is read-only.
 
-docs/performance.md says what each of them is worth.
+docs/performance.md measures what each of these saves.
 """
 
 from __future__ import annotations
@@ -33,25 +33,25 @@ from deploy.stage import Problem, Stage, Stop
 BUILDS = PROJECT / ".package"
 
 EXPORT = ("app.py", "chalicelib/**/*.py", "chalicelib/**/*.html", "chalicelib/**/*.css", ".chalice/*.json")
-"""What is ours and goes along. Nothing else does, whatever lies about in the working tree."""
+"""The files of this project that are deployed. All others in the working tree are ignored."""
 
 BOTOCORE = ("botocore", "jmespath", "python-dateutil", "six")
-"""What talks to AWS. Lambda's runtime has it too: with every service, and in a version that AWS chooses."""
+"""The AWS client with its dependencies. Lambda has them too: with every service, in versions that AWS chooses."""
 
 LEFT_OUT = ("charset-normalizer",)
-"""requests guesses charsets with it; nothing here has requests guess."""
+"""Not deployed: requests only guesses charsets with it, and the app never needs a guess."""
 
 TASK_ROOT = "/var/task"
-"""Where Lambda unzips a package."""
+"""The folder into which Lambda unzips a package."""
 
 
 def bundle(stage: str, build: Path) -> None:
-    """Make, in the folder `build`, the project that Chalice packages and deploys as `stage`."""
+    """Create, in the folder `build`, the project that Chalice packages and deploys as `stage`."""
     shutil.rmtree(build, ignore_errors=True)
     for pattern in EXPORT:
         for path in PROJECT.glob(pattern):
             _write(build / path.relative_to(PROJECT), path.read_bytes())
-    _write(build / "requirements.txt", b"# vendor/ has them all.\n")
+    _write(build / "requirements.txt", b"# All libraries are in vendor/.\n")
     operations = descriptions.allowed(Stage.load(stage, build).policy(build))
     for name, version in _pinned().items():
         for inside, content in _library(name, version, operations):
@@ -60,10 +60,10 @@ def bundle(stage: str, build: Path) -> None:
 
 
 def package(stage: str, build: Path) -> Path:
-    """Have Chalice package a bundle; returns the zip. `chalice deploy` in the same folder takes it as it is."""
+    """Package a bundle with Chalice; returns the zip. `chalice deploy` in that folder uploads it unchanged."""
     bundle(stage, build)
     command = [str(Path(sys.executable).with_name("chalice")), "package", "--stage", stage, "out"]
-    environment = {"AWS_DEFAULT_REGION": "us-east-1", **os.environ}  # any: the zip knows no region
+    environment = {"AWS_DEFAULT_REGION": "us-east-1", **os.environ}  # any region gives the same zip
     subprocess.run(command, cwd=build, env=environment, check=True, stdout=subprocess.DEVNULL)
     (kept,) = (build / ".chalice" / "deployments").glob("*.zip")
     _normalize(kept)
@@ -76,7 +76,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _pinned() -> dict[str, str]:
-    """The libraries of the package, and their versions."""
+    """The libraries in the package, and their versions."""
     deployed, installed = _pins("requirements.txt"), _pins("requirements/dev.txt")
     for name in LEFT_OUT:
         del deployed[name]
@@ -91,13 +91,14 @@ def _pins(requirements: str) -> dict[str, str]:
 def _library(
     name: str, version: str, operations: descriptions.Operations
 ) -> Iterator[tuple[PurePosixPath, bytes]]:
-    """The files of an installed library that a function needs, by their paths in site-packages."""
+    """The files that the function needs of an installed library, by their paths in site-packages."""
     installed = distribution(name)
     if installed.version != version:
         raise Stop(
             Problem(
                 f"{name} {version} is pinned, but {installed.version} is installed.",
-                "make clean, then again.",
+                "Delete the installed libraries; the next make command installs them again:",
+                "make clean",
             )
         )
     for path in installed.files or ():
@@ -112,7 +113,7 @@ def _library(
 
 
 def _is_needed(path: PurePosixPath) -> bool:
-    """Code, certificates, and what scanners and lawyers look for; no commands, no second set of certificates."""
+    """Whether a file is deployed: code, CA certificates (certifi's only), metadata and licenses."""
     if {"tests", ".."} & set(path.parts):
         return False
     if path.name == "cacert.pem":
@@ -130,20 +131,20 @@ for line in sys.stdin:
 
 
 def _compile(build: Path) -> None:
-    """Put bytecode beside the sources: for app.py and Chalice, which the packager adds, through vendor/."""
+    """Put bytecode beside the sources; for app.py and Chalice, which the packager adds, into vendor/."""
     vendor = build / "vendor"
     tasks = [(build / "app.py", vendor / "app.py")]
     tasks += [
         (Path(str(module.__file__)), vendor / "chalice" / name)
         for module, name in ((chalice, "__init__.py"), (chalice.app, "app.py"))
     ]
-    tasks += [(source, source) for room in (build / "chalicelib", vendor) for source in room.rglob("*.py")]
+    tasks += [(source, source) for top in (build / "chalicelib", vendor) for source in top.rglob("*.py")]
     lines = []
     for source, place in sorted(tasks):
         shown = place.relative_to(vendor if place.is_relative_to(vendor) else build)
         target = place.parent / "__pycache__" / f"{place.stem}.{sys.implementation.cache_tag}.pyc"
         lines.append(f"{source}\t{target}\t{TASK_ROOT}/{shown}\n")
-    # In a process of its own, with the order of sets fixed: the same sources give the same bytes.
+    # A new process with a fixed hash seed, which orders sets: the same sources give the same bytes.
     environment = {**os.environ, "PYTHONHASHSEED": "0"}
     subprocess.run(
         [sys.executable, "-c", _COMPILER], input="".join(lines), env=environment, text=True, check=True
@@ -151,7 +152,7 @@ def _compile(build: Path) -> None:
 
 
 def _normalize(path: Path) -> None:
-    """Write a zip anew, in the order of its names: Chalice takes the order in which folders list them."""
+    """Rewrite a zip with its files sorted by name. Chalice adds them in the order of the file system."""
     with zipfile.ZipFile(path) as archive:
         files = {entry.filename: archive.read(entry) for entry in archive.infolist() if not entry.is_dir()}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -163,7 +164,7 @@ def _normalize(path: Path) -> None:
 
 
 def main() -> None:
-    """Package a stage, and say where the zip is."""
+    """Package a stage, and print the path, size and hash of the zip."""
     parser = argparse.ArgumentParser(prog="make package")
     parser.add_argument("stage")
     stage = parser.parse_args().stage

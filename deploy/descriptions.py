@@ -1,4 +1,4 @@
-"""botocore's descriptions of AWS's services, cut down to what a function is allowed to call."""
+"""botocore's descriptions of AWS services, reduced to the operations that the function may call."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 SERVICES = ("dynamodb", "ssm")
-"""What the function has clients of. Its policy allows the runtime to write logs besides."""
+"""The services that the app calls. The policy also allows the runtime to write logs."""
 
 Operations = Mapping[str, Collection[str]]
 """The operations of each service, such as `{"ssm": {"GetParametersByPath"}}`."""
 
 KEPT = ("partitions.json", "sdk-default-configuration.json", "_retry.json", "endpoint-rule-set-1.json")
-"""Kept whole: regions, time-outs, retries, and each service's rules of what its endpoint is called."""
+"""Kept complete: regions, timeouts, retries, and the rules for the URL of each service."""
 
 
 def allowed(policy: Mapping[str, Any]) -> dict[str, set[str]]:
@@ -31,7 +31,7 @@ def allowed(policy: Mapping[str, Any]) -> dict[str, set[str]]:
 
 
 def cut(path: PurePosixPath, file: Path, operations: Operations) -> bytes | None:
-    """What is left of a file of botocore/data, named by its `path` there; None if it is not needed."""
+    """Reduce a file of botocore/data, where its path is `path`; returns None if it is not needed."""
     name = path.name.removesuffix(".gz")
     service = path.parts[0] if len(path.parts) > 1 else ""
     if service not in {"", *operations} or not _is_newest(file):
@@ -54,7 +54,7 @@ def cut(path: PurePosixPath, file: Path, operations: Operations) -> bytes | None
 
 
 def _is_newest(file: Path) -> bool:
-    """Whether no later version of the API's description stands beside this one's folder."""
+    """Whether a file belongs to the newest version of its API's description."""
     version = file.parent.name
     return not version[:1].isdigit() or version == max(path.name for path in file.parents[1].iterdir())
 
@@ -64,7 +64,7 @@ def _only(table: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
 
 
 def _shapes(service: Mapping[str, Any]) -> set[str]:
-    """The names of the shapes that the operations need, and that those need."""
+    """The names of the shapes that the operations use, directly or through other shapes."""
     needed: set[str] = set()
     left: list[Any] = [service["operations"]]
     while left:

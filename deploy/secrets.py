@@ -1,4 +1,4 @@
-"""A stage's secrets in SSM Parameter Store, and how the key is changed without anybody noticing."""
+"""A stage's secrets in SSM Parameter Store, and the rotation of the key that signs cookies."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from deploy.stage import Problem, Stage, Stop
 
 KEY, FALLBACKS = "SECRET_KEY", "SECRET_KEY_FALLBACKS"
 GIVEN = ("SPOTIFY_CLIENT_ID", "SPOTIFY_CLIENT_SECRET", "SPOTIFY_REDIRECT_URI", "SPOTIFY_SCOPE")
-"""What is taken from the environment of `make deploy`, where it stands there."""
+"""The settings that `make deploy` stores if its environment has them."""
 
 KNOWN_EVERYWHERE = 370.0
-"""Seconds until every instance knows what was written, also one whose first read of it fails.
+"""Seconds until every instance has read a new value, even one whose first attempt fails.
 
-An instance reads again after five minutes, and a failed read again after 30 seconds.
+An instance reads again after five minutes, and retries a failed read after 30 seconds.
 """
 
 MOST_FALLBACKS = 8
 
 
 class Secret(NamedTuple):
-    """A parameter's value, its type, and when it was written."""
+    """A parameter's value, its type, and the time of its last change."""
 
     value: str
     type: str
@@ -36,7 +36,7 @@ class Secret(NamedTuple):
 
 
 class Secrets:
-    """The parameters below one stage's path."""
+    """The parameters below a stage's path."""
 
     def __init__(self, stage: Stage, account: Account) -> None:
         self._path = stage.parameter_path
@@ -44,7 +44,7 @@ class Secrets:
         self._ssm = account.client("ssm")
 
     def read(self) -> dict[str, Secret]:
-        """All of them, by the last part of their names."""
+        """All parameters, by the last part of their names."""
         pages = self._ssm.get_paginator("get_parameters_by_path").paginate(
             Path=self._path, WithDecryption=True
         )
@@ -57,11 +57,11 @@ class Secrets:
         }
 
     def write(self, name: str, value: str) -> None:
-        """Write one, encrypted. It is in force everywhere within five minutes."""
+        """Store a parameter, encrypted. Every instance uses it within five minutes."""
         self._ssm.put_parameter(Name=f"{self._path}/{name}", Value=value, Type="SecureString", Overwrite=True)
 
     def delete(self, name: str) -> None:
-        """Delete one, if it is there."""
+        """Delete a parameter, if it exists."""
         try:
             self._ssm.delete_parameter(Name=f"{self._path}/{name}")
         except ClientError as failure:
@@ -69,12 +69,12 @@ class Secrets:
                 raise
 
     def delete_all(self) -> None:
-        """Delete every one."""
+        """Delete all parameters."""
         for name in self.read():
             self.delete(name)
 
     def store(self, given: dict[str, str]) -> Iterator[str]:
-        """Write what is given and not there yet, and a key if there is none; yields the names written."""
+        """Store new and changed values, and a key if there is none; yields the names of what it stored."""
         stored = self.read()
         wanted = given if KEY in stored else {**given, KEY: new_key()}
         for name, value in wanted.items():
@@ -83,31 +83,27 @@ class Secrets:
                 yield name
 
     def rotate(self, say: Callable[[str], Any] = print, sleep: Callable[[float], Any] = time.sleep) -> None:
-        """Make a new key the one that signs, and keep the old one as a fallback. Nobody is logged out.
+        """Create a new signing key, and keep the old one as a fallback. All users stay logged in.
 
-        The new key is first a fallback, and signs only when every instance knows it. What has been done
-        stands in the parameters themselves: broken off at any point, the next call goes on from there.
+        The new key is a fallback at first, and signs only when every instance has read it. The parameters show
+        how far a rotation got: after an interruption, the next call continues it.
 
         Raises:
             Stop: there is no key yet.
         """
         stored = self.read()
         if KEY not in stored:
-            raise Stop(
-                Problem(
-                    f"{self._path}/{KEY} is not there.",
-                    f"make deploy STAGE={self._stage} makes the first one.",
-                )
-            )
+            create = f"make deploy STAGE={self._stage}"
+            raise Stop(Problem(f"{self._path}/{KEY} does not exist.", "Deploying creates it:", create))
         key = stored[KEY].value
         fallbacks = split_keys(stored[FALLBACKS].value) if FALLBACKS in stored else []
-        if fallbacks[:1] == [key]:  # broken off before the last step
+        if fallbacks[:1] == [key]:  # interrupted before the last step
             self._finish(fallbacks)
-            say("The rotation that was broken off is complete.")
+            say("The interrupted rotation is complete.")
             return
-        if fallbacks[1:2] == [key]:  # broken off while waiting
+        if fallbacks[1:2] == [key]:  # interrupted while waiting
             since = (datetime.now(UTC) - stored[FALLBACKS].written).total_seconds()
-            say("Going on with the rotation that was broken off.")
+            say("Continuing the interrupted rotation.")
         else:
             fallbacks = [new_key(), key, *fallbacks][: MOST_FALLBACKS + 1]
             self.write(FALLBACKS, ",".join(fallbacks))
@@ -115,15 +111,16 @@ class Secrets:
         left = max(0.0, KNOWN_EVERYWHERE - since)
         if left:
             say(
-                f"A new key is accepted. In {left:.0f} s, when every instance knows it, it will sign; break off if you like."
+                f"The new key is accepted. It starts signing in {left:.0f} s, when every instance has read it.\n"
+                f"You can interrupt this, and continue later:\n    make rotate-key STAGE={self._stage}"
             )
             sleep(left)
         self.write(KEY, fallbacks[0])
         self._finish(fallbacks)
-        say("The new key signs. The old one is still accepted, so nobody is logged out.")
+        say("The new key signs now. The old key is still accepted, so all users stay logged in.")
 
     def end_sessions(self) -> None:
-        """Make a new key, and accept no other: everybody is logged out, within five minutes."""
+        """Replace all keys with a new one. All users are logged out within five minutes."""
         self.delete(FALLBACKS)
         self.write(KEY, new_key())
 
@@ -132,5 +129,5 @@ class Secrets:
 
 
 def new_key() -> str:
-    """48 random bytes, as 64 characters."""
+    """A random key: 48 bytes, as 64 characters."""
     return secrets.token_urlsafe(48)

@@ -1,4 +1,4 @@
-"""What CloudFormation makes, changes and takes away: the users table (data.yaml), the log and alarms (watch.yaml)."""
+"""CloudFormation stacks: the users table (data.yaml), and the log and alarms (watch.yaml)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from deploy.account import Account, code
 from deploy.stage import Problem, Stage, Stop
 
 POLL = {"Delay": 2, "MaxAttempts": 300}
-"""Seconds between two looks, and how many: ten minutes in all."""
+"""Seconds between two polls, and their number: ten minutes in all."""
 
 
 class Stack:
-    """A stage's stack of one of the templates beside this file."""
+    """A stage's stack for one of the templates in this folder."""
 
     def __init__(self, stage: Stage, account: Account, template: str) -> None:
         self._stage = stage
@@ -28,7 +28,7 @@ class Stack:
 
     @property
     def status(self) -> str:
-        """CloudFormation's word for its state, or "" if there is none."""
+        """The stack's status at CloudFormation, or "" if it does not exist."""
         try:
             (stack,) = self._cloudformation.describe_stacks(StackName=self._name)["Stacks"]
         except ClientError as failure:
@@ -39,10 +39,10 @@ class Stack:
         return "" if status == "DELETE_COMPLETE" else status
 
     def apply(self) -> list[str]:
-        """Make it what the template says, through a change set; returns the changes, none if there are none.
+        """Create or update the stack from its template, through a change set; returns the changes.
 
         Raises:
-            Stop: the change would cost the table, or it failed and was taken back, and why.
+            Stop: the change would replace or remove the table, or it failed and was rolled back.
         """
         status = self._settled()
         change_set = f"deploy-{int(time.time() * 1000)}"
@@ -59,14 +59,12 @@ class Stack:
             self._cloudformation.delete_change_set(StackName=self._name, ChangeSetName=change_set)
             return []
         shown = [_sentence(change) for change in changes]
-        if any(_costs_the_table(change) for change in changes):
+        if any(_loses_the_table(change) for change in changes):
             self._cloudformation.delete_change_set(StackName=self._name, ChangeSetName=change_set)
             raise Stop(
                 Problem(
-                    "This change would put another table in the place of the users table: "
-                    + "; ".join(shown)
-                    + ".",
-                    "Undo what has changed in deploy/data.yaml, or in the table's name in .chalice/config.json.",
+                    f"This deployment could replace or remove the users table: {'; '.join(shown)}.",
+                    "Undo the change to deploy/data.yaml, or to the table's name in .chalice/config.json.",
                 )
             )
         self._cloudformation.execute_change_set(StackName=self._name, ChangeSetName=change_set)
@@ -74,7 +72,7 @@ class Stack:
         return shown
 
     def delete(self) -> None:
-        """Take it away, if it is there. A table stays."""
+        """Delete the stack, if it exists. CloudFormation keeps the users table."""
         if self.status:
             self._cloudformation.delete_stack(StackName=self._name)
             self._wait("stack_delete_complete")
@@ -94,7 +92,7 @@ class Stack:
         return [*given, {"ParameterKey": "AlarmTopic", "UsePreviousValue": True}]
 
     def _settled(self) -> str:
-        """Its status once nothing is under way; what a failed first creation left is cleared away."""
+        """Wait for operations in progress, and delete the remains of a failed creation; returns the status."""
         status = self.status
         if status in {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"}:
             self.delete()
@@ -104,8 +102,9 @@ class Stack:
         if status == "UPDATE_ROLLBACK_FAILED":
             raise Stop(
                 Problem(
-                    f"The stack {self._name} is stuck in {status}.",
-                    f"aws cloudformation continue-update-rollback --stack-name {self._name}, then this again.",
+                    f"Stack {self._name} is in state {status}.",
+                    "Complete the rollback:",
+                    f"aws cloudformation continue-update-rollback --stack-name {self._name}",
                 )
             )
         for _ in range(POLL["MaxAttempts"]):
@@ -116,7 +115,7 @@ class Stack:
         return status
 
     def _changes(self, change_set: str) -> list[dict[str, Any]] | None:
-        """What a change set would do; None for nothing."""
+        """The changes in a change set; None if there are none."""
         names = {"StackName": self._name, "ChangeSetName": change_set}
         try:
             waiter = self._cloudformation.get_waiter("change_set_create_complete")
@@ -128,7 +127,7 @@ class Stack:
                 return None
             raise Stop(
                 Problem(
-                    f"CloudFormation does not accept deploy/{self._template.name}: {reason}", "Mend it there."
+                    f"CloudFormation rejected deploy/{self._template.name}: {reason}", "Fix the template."
                 )
             ) from None
         described = self._cloudformation.describe_change_set(**names)
@@ -140,8 +139,8 @@ class Stack:
         except WaiterError:
             raise Stop(
                 Problem(
-                    f"The stack {self._name} is in {self.status or 'no state'}: {self._reasons()}",
-                    "Mend that, and run this again: what CloudFormation had begun, it has taken back.",
+                    f"The change to stack {self._name} did not complete ({self.status or 'deleted'}): {self._reasons()}",
+                    "Fix the cause. CloudFormation rolls back failed changes.",
                 )
             ) from None
 
@@ -159,7 +158,7 @@ def _sentence(change: dict[str, Any]) -> str:
     return f"{change['Action'].lower()} {change['LogicalResourceId']}{replaced}"
 
 
-def _costs_the_table(change: dict[str, Any]) -> bool:
+def _loses_the_table(change: dict[str, Any]) -> bool:
     if change["LogicalResourceId"] != "Users":
         return False
     return change["Action"] == "Remove" or change.get("Replacement") in {"True", "Conditional"}

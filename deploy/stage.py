@@ -1,4 +1,4 @@
-"""A stage, as .chalice/config.json describes it, and what stops somebody who works on one."""
+"""A stage, as .chalice/config.json describes it, and the problems that stop a command."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from deploy import PROJECT
 
 
 class Problem(NamedTuple):
-    """What is wrong, and what to do about it; a sentence each."""
+    """What failed and why, how to fix it, and the command that does, if there is one."""
 
     what: str
     remedy: str
+    command: str = ""
 
     def __str__(self) -> str:
-        return f"{self.what}\n    {self.remedy}"
+        return f"{self.what}\n    {self.remedy}" + (f"\n        {self.command}" if self.command else "")
 
 
 class Stop(Exception):
-    """There is no going on: its arguments are the problems."""
+    """Stops a command. Its arguments are the problems."""
 
     def __init__(self, *problems: Problem) -> None:
         super().__init__(*problems)
@@ -38,38 +39,38 @@ class Stage:
 
     @classmethod
     def load(cls, name: str, project: Path = PROJECT) -> Stage:
-        """Read it, with what all stages share.
+        """Read a stage, with the settings that all stages share.
 
         Raises:
-            Stop: there is no such stage. (Chalice would go on, with none of its settings.)
+            Stop: there is no such stage. (Chalice would continue without the stage's settings.)
         """
         shared = json.loads((project / ".chalice" / "config.json").read_text(encoding="utf-8"))
         stages = shared.pop("stages")
         if name not in stages:
             known = ", ".join(stages)
             raise Stop(
-                Problem(f"There is no stage {name!r} in .chalice/config.json.", f"There are: {known}.")
+                Problem(f"There is no stage {name!r} in .chalice/config.json.", f"Use one of: {known}.")
             )
         variables = {**shared["environment_variables"], **stages[name]["environment_variables"]}
         return cls(name, {**shared, **stages[name], "environment_variables": variables})
 
     @property
     def app(self) -> str:
-        """The name of the app, and of its REST API."""
+        """The name of the app and of its REST API."""
         return str(self.config["app_name"])
 
     @property
     def function(self) -> str:
-        """What Chalice calls the Lambda function."""
+        """The name that Chalice gives the Lambda function."""
         return f"{self.app}-{self.name}"
 
     @property
     def role(self) -> str:
-        """What Chalice calls the function's role."""
+        """The name that Chalice gives the function's role."""
         return f"{self.function}-api_handler"
 
     def stack(self, template: str) -> str:
-        """The CloudFormation stack that deploy/TEMPLATE.yaml describes."""
+        """The name of the CloudFormation stack of a template: `data` or `watch`."""
         return f"{self.function}-{template}"
 
     @property
@@ -79,25 +80,25 @@ class Stage:
 
     @property
     def table(self) -> str:
-        """The users table."""
+        """The name of the users table."""
         return self.variables["USERS_TABLE"]
 
     @property
     def parameter_path(self) -> str:
-        """The path in Parameter Store below which the secrets are."""
+        """The path of the secrets in Parameter Store."""
         return self.variables["PARAMETER_PATH"].rstrip("/")
 
     @property
     def api_stage(self) -> str:
-        """The first part of every path at API Gateway's own address."""
+        """The API Gateway stage: the first part of every path at the API's own URL."""
         return str(self.config["api_gateway_stage"])
 
     @property
     def throttling(self) -> dict[str, tuple[float, int]]:
-        """Requests a second and burst by path; `*` is what all share."""
+        """Requests per second and burst, by path; `*` is the limit that all paths share."""
         return {path: (limits["rate"], limits["burst"]) for path, limits in self.config["throttling"].items()}
 
     def policy(self, project: Path = PROJECT) -> dict[str, Any]:
-        """What the function's role may do."""
+        """The policy of the function's role."""
         path = project / ".chalice" / self.config["iam_policy_file"]
         return dict(json.loads(path.read_text(encoding="utf-8")))

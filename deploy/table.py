@@ -1,4 +1,4 @@
-"""The users table of a stage, seen from outside its stack."""
+"""The users table of a stage, accessed without its CloudFormation stack."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def definition() -> dict[str, Any]:
 
 
 def describe(stage: Stage, account: Account) -> dict[str, Any]:
-    """DynamoDB's description of it; {} if there is none."""
+    """DynamoDB's description of the table; {} if it does not exist."""
     try:
         return dict(account.client("dynamodb").describe_table(TableName=stage.table)["Table"])
     except ClientError as failure:
@@ -36,7 +36,7 @@ def describe(stage: Stage, account: Account) -> dict[str, Any]:
 
 
 def delete(stage: Stage, account: Account) -> None:
-    """Delete it with all that is stored, if it is there."""
+    """Delete the table with all its items, if it exists."""
     if describe(stage, account):
         dynamodb = account.client("dynamodb")
         dynamodb.update_table(TableName=stage.table, DeletionProtectionEnabled=False)

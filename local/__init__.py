@@ -1,1 +1,1 @@
-"""`make run`: the whole login on one machine, without an account anywhere. Never deployed."""
+"""`make run`: the app with a simulated Spotify and DynamoDB in memory. Never deployed."""

@@ -1,4 +1,4 @@
-"""`python -m local --port 5000`: DynamoDB, Spotify and the app, until Ctrl-C."""
+"""Run the app with a simulated Spotify and DynamoDB in memory, until Ctrl-C: `python -m local --port 5000`."""
 
 from __future__ import annotations
 
@@ -20,12 +20,15 @@ from local.port import HOST, answers
 CONFIG = PROJECT / ".chalice" / "config.json"
 SECRET_KEY = PROJECT / ".local" / "secret-key"
 
+INDENT = "\n" + " " * 11
+"""Continues a note of the banner on the next line."""
+
 GRACE = 5.0
-"""Seconds that the app has to end before it is killed."""
+"""Seconds that the app has to exit before it is killed."""
 
 
 def main() -> int:
-    """Run until a signal; returns the exit status."""
+    """Run until a signal arrives. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="make run", description=__doc__)
     parser.add_argument("--port", default="5000")
     named = parser.parse_args().port
@@ -42,8 +45,8 @@ def main() -> int:
     if stop.is_set():
         return 0
     command = [sys.executable, "-m", "local.server", "--host", HOST, "--port", str(port)]
-    # A session of its own: its whole process group can be ended, the reloader's worker too. Without the
-    # terminal: Chalice's prompts would ask it for its abilities at every start, and wait.
+    # A new session makes a process group that can be stopped as a whole, with the reloader's worker. Without
+    # a terminal on stdin, because Chalice's prompt library would query it and wait at every start.
     app = subprocess.Popen(  # noqa: S603
         command, cwd=PROJECT, env=environment, start_new_session=True, stdin=subprocess.DEVNULL
     )
@@ -55,42 +58,48 @@ def main() -> int:
 
 
 def _problem(named: str) -> str:
-    """Why it cannot start, in a sentence; empty if it can."""
+    """Why the app cannot start and what to do about it; empty if it can start."""
     if not (named.isascii() and named.isdigit() and 0 < int(named) < 65536):
-        return f"{named!r} is not a port; take one from 1 to 65535, such as: make run PORT=5001"
+        return f"{named!r} is not a port number. Choose one from 1 to 65535:\n\n    make run PORT=5001"
     port = int(named)
     if answers(port):
         return (
-            f"Port {port} is in use. End what uses it, or take another: make run PORT={port % 65535 + 1}\n"
-            "(On a Mac port 5000 belongs to AirPlay Receiver, until System Settings turns that off.)"
+            f"Port {port} is in use. Stop the program that uses it, or choose another port:\n\n"
+            f"    make run PORT={port % 65535 + 1}\n\n"
+            "On a Mac, AirPlay Receiver uses port 5000. You can turn it off in System Settings."
         )
-    application = ("SPOTIFY_CLIENT_ID", "SPOTIFY_CLIENT_SECRET")
-    given = [name for name in application if os.environ.get(name)]
-    if len(given) == 1:
+    names = ("SPOTIFY_CLIENT_ID", "SPOTIFY_CLIENT_SECRET")
+    missing = [name for name in names if not os.environ.get(name)]
+    if len(missing) == 1:
+        (given,) = set(names) - set(missing)
         return (
-            f"Only {given[0]} is set. Set {' and '.join(application)} to use your Spotify application, "
-            "or neither to use the simulator."
+            f"{given} is set, but {missing[0]} is not. To use your Spotify app, set both. "
+            f"To use the simulated Spotify, unset {given}:\n\n    unset {given}"
         )
     name = "SPOTIFY_REDIRECT_URI"
     redirect_uri = os.environ.get(name, "")
     if name in config.faults({name: redirect_uri}):
-        return f"{name} is {redirect_uri}, which the app cannot use. Unset it, or end it in /callback."
+        return (
+            f"{name} is {redirect_uri!r}, which is not a valid redirect URI for this app. "
+            "It must use https, or http on this machine's loopback address, and end in /callback. "
+            f"Correct it, or unset it:\n\n    unset {name}"
+        )
     parts = urlsplit(redirect_uri)
     if parts.scheme == "http" and (parts.port or 80) != port:
         return (
-            f"{name} leads to port {parts.port or 80}, and this is port {port}. "
-            f"Unset it, or run: make run PORT={parts.port or 80}"
+            f"{name} is {redirect_uri!r}, but make run uses port {port}. "
+            f"Unset it, or use the same port:\n\n    make run PORT={parts.port or 80}"
         )
     return ""
 
 
 def _environment(port: int) -> tuple[dict[str, str], list[str]]:
-    """The app's environment, with what is missing started or made, and what the banner says of it."""
+    """Start or create what is missing. Returns the app's environment and the notes of the banner."""
     environment = dict(os.environ)
     notes = [_provide_spotify(environment, port), _provide_dynamodb(environment)]
     if not environment.get("SECRET_KEY"):
         environment["SECRET_KEY"] = secret_key.read_or_make(SECRET_KEY)
-    for name in ("NO_PROXY", "no_proxy"):  # a proxy knows nothing of this machine's own servers
+    for name in ("NO_PROXY", "no_proxy"):  # a proxy cannot reach servers on this machine
         environment[name] = ",".join(filter(None, (environment.get(name), HOST, "localhost")))
     return environment, notes
 
@@ -100,8 +109,8 @@ def _provide_spotify(environment: dict[str, str], port: int) -> str:
     if environment.get("SPOTIFY_CLIENT_ID"):
         warning = ""
         if redirect_uri.startswith("http://localhost"):
-            warning = "\n           Spotify has refused localhost since November 2025: use 127.0.0.1, unless it is registered."
-        return f"Spotify:   the real one; register {redirect_uri} there, exactly so{warning}"
+            warning = f"{INDENT}Spotify rejects new localhost URIs. Use 127.0.0.1, unless yours is already registered."
+        return f"Spotify:   the real one. Register exactly this redirect URI there:{INDENT}{redirect_uri}{warning}"
 
     from simulator.loopback import serve
     from simulator.spotify import Application, create_app
@@ -114,7 +123,8 @@ def _provide_spotify(environment: dict[str, str], port: int) -> str:
         "SPOTIFY_ACCOUNTS_URL": url,
         "SPOTIFY_API_URL": url,
     }
-    return f"Spotify:   simulated at {url}; set SPOTIFY_CLIENT_ID and SPOTIFY_CLIENT_SECRET for the real one"
+    real = "To use the real one, set SPOTIFY_CLIENT_ID and SPOTIFY_CLIENT_SECRET."
+    return f"Spotify:   simulated, at {url}{INDENT}{real}"
 
 
 def _provide_dynamodb(environment: dict[str, str]) -> str:
@@ -123,7 +133,7 @@ def _provide_dynamodb(environment: dict[str, str]) -> str:
 
     if url:
         if urlsplit(url).hostname in (HOST, "localhost") and not environment.get("AWS_PROFILE"):
-            environment |= {**dynamodb.CREDENTIALS, **environment}  # an emulator's client wants some, too
+            environment |= {**dynamodb.CREDENTIALS, **environment}  # clients of an emulator need them too
         return f"DynamoDB:  yours, at {url}"
 
     stage = json.loads(CONFIG.read_text(encoding="utf-8"))["stages"]["dev"]
@@ -135,12 +145,12 @@ def _provide_dynamodb(environment: dict[str, str]) -> str:
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     }
-    return "DynamoDB:  in memory; what is stored lives until Ctrl-C"
+    return "DynamoDB:  in memory. Its data is lost when you stop the app."
 
 
 def _watch(app: subprocess.Popen[bytes], stop: threading.Event, port: int, notes: list[str]) -> None:
-    """Show the banner once the app answers (or seems not to), then wait for its end or a signal."""
-    banner = ["", f"Log in at  http://{HOST}:{port}", *notes, "Ctrl-C ends it.", ""]
+    """Show the banner once the app responds, or after 10 s, then wait until the app exits or a signal arrives."""
+    banner = ["", f"Log in at  http://{HOST}:{port}", *notes, "Press Ctrl-C to stop.", ""]
     late = time.monotonic() + 10
     while app.poll() is None and not stop.wait(0.1):
         if banner and (answers(port) or time.monotonic() > late):

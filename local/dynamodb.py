@@ -1,4 +1,4 @@
-"""DynamoDB in memory: moto's, behind a guard that keeps web pages out."""
+"""DynamoDB in memory: moto, behind a guard that rejects requests from web pages."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ CREDENTIALS = {
     "AWS_SECRET_ACCESS_KEY": "local",
     "AWS_DEFAULT_REGION": "us-east-1",
 }
-"""Of no account: DynamoDB's clients want some."""
+"""Made-up credentials. DynamoDB clients require some."""
 
 
 class Guard:
-    """Lets clients of DynamoDB through and nobody else.
+    """Passes on requests from DynamoDB clients and rejects all others.
 
-    A page in the developer's browser can send requests to this machine, and moto answers any Origin. A
-    browser always tells itself by Origin, by Sec-Fetch-* or (after DNS rebinding) by its Host, and cannot
-    send X-Amz-Target to another origin without asking first. Requests pass one at a time, because moto
+    A web page in the developer's browser can send requests to this machine, and moto accepts any Origin. A
+    request from a browser has an Origin or Sec-Fetch-* header or, after DNS rebinding, another Host. It cannot
+    send X-Amz-Target to another origin without a preflight. Requests are passed on one at a time, because moto
     loses concurrent updates.
     """
 
@@ -40,10 +40,10 @@ class Guard:
         self._turn = threading.Lock()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer a request, or refuse it with 403 (WSGI, PEP 3333)."""
+        """Handle a request, or reject it with 403 (WSGI, PEP 3333)."""
         if not self._is_client(environ):
             start_response("403 Forbidden", [("Content-Type", "text/plain")])
-            return [b"This is a DynamoDB for programs on this machine, not for web pages.\n"]
+            return [b"This DynamoDB accepts requests from programs on this machine, not from web pages.\n"]
         with self._turn:
             return list(self._app(environ, start_response))
 
@@ -58,14 +58,14 @@ class Guard:
 
 
 def start(table: str, port: int = 0) -> str:
-    """Serve an empty DynamoDB with the users table in it; returns its URL. Its data lives in this process."""
+    """Serve a DynamoDB with an empty users table. Returns its URL. Its data is lost when the process exits."""
     url = serve(Guard(DomainDispatcherApplication(create_backend_app)), port)
     create_table(url, table)
     return url
 
 
 def create_table(url: str, table: str) -> None:
-    """Make the users table as it is on AWS: keyed by `account_id`, with `expires_at` as its time to live."""
+    """Create the users table as on AWS: `account_id` is the partition key, `expires_at` the time to live."""
     client = boto3.client(
         "dynamodb",
         endpoint_url=url,
@@ -80,14 +80,17 @@ def create_table(url: str, table: str) -> None:
 
 
 def main() -> None:
-    """Run it alone: `python -m local.dynamodb --port 8000`."""
+    """Run it by itself: `python -m local.dynamodb --port 8000`."""
     parser = argparse.ArgumentParser(prog="python -m local.dynamodb", description=__doc__)
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--table", default="spotify-login-users-dev")
     options = parser.parse_args()
     url = start(options.table, options.port)
     exports = "".join(f"\nexport {name}={value}" for name, value in CREDENTIALS.items())
-    print(f"DynamoDB at {url}, table {options.table}\n\nexport AWS_ENDPOINT_URL={url}{exports}", flush=True)
+    print(
+        f"DynamoDB at {url}, table {options.table}\n\nTo use it:\n\nexport AWS_ENDPOINT_URL={url}{exports}",
+        flush=True,
+    )
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Event().wait()
 

@@ -1,4 +1,4 @@
-"""The ports of this machine, which nobody else can reach."""
+"""Ports on the loopback address, which other machines cannot reach."""
 
 import socket
 
@@ -6,7 +6,7 @@ HOST = "127.0.0.1"
 
 
 def answers(port: int) -> bool:
-    """Whether something listens there."""
+    """Whether a server listens on the port."""
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex((HOST, port)) == 0

@@ -1,4 +1,4 @@
-"""A signing key for this machine, made once."""
+"""The signing key of this machine, created once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def read_or_make(path: Path) -> str:
-    """The key in that file, which is made first if it is not there; only its owner can read it."""
+    """Read the key from a file, which is created if it does not exist. Only its owner can read the file."""
     path.parent.mkdir(mode=0o700, exist_ok=True)
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

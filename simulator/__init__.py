@@ -1,1 +1,4 @@
-"""Spotify on this machine: a login's three endpoints, strict, with people to be. Knows nothing of the app."""
+"""A simulated Spotify for one machine: the three endpoints of a login, strict, with personas to log in as.
+
+It imports nothing from the app.
+"""

@@ -1,4 +1,4 @@
-"""Run it alone: `python -m simulator --port 8001`."""
+"""Run the simulated Spotify by itself: `python -m simulator --port 8001`."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from simulator.spotify import Application, create_app
 
 
 def main() -> None:
-    """Serve until the process ends."""
+    """Serve until the process is stopped."""
     parser = argparse.ArgumentParser(prog="python -m simulator", description=__doc__)
     parser.add_argument("--port", type=int, default=8001)
     parser.add_argument("--client-id", default=Application.client_id)
     parser.add_argument("--client-secret", default=Application.client_secret)
-    parser.add_argument("--redirect-uri", action="append", help="registered; may be given several times")
-    parser.add_argument("--allow-localhost", action="store_true", help="as Spotify did until November 2025")
-    parser.add_argument("--code-lifetime", type=float, default=Application.code_lifetime, help="seconds")
+    parser.add_argument("--redirect-uri", action="append", help="a registered redirect URI; repeat for more")
+    parser.add_argument("--allow-localhost", action="store_true", help="accept localhost redirect URIs")
+    parser.add_argument("--code-lifetime", type=float, default=Application.code_lifetime, help="in seconds")
     options = parser.parse_args()
     application = Application(
         client_id=options.client_id,
@@ -28,7 +28,14 @@ def main() -> None:
         code_lifetime=options.code_lifetime,
     )
     url = serve(create_app(application), options.port)
-    print(f"Spotify simulated at {url}", flush=True)
+    settings = {
+        "SPOTIFY_ACCOUNTS_URL": url,
+        "SPOTIFY_API_URL": url,
+        "SPOTIFY_CLIENT_ID": application.client_id,
+        "SPOTIFY_CLIENT_SECRET": application.client_secret,
+    }
+    exports = "".join(f"\nexport {name}={value}" for name, value in settings.items())
+    print(f"Simulated Spotify at {url}\n\nTo use it:\n{exports}", flush=True)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Event().wait()
 

@@ -1,4 +1,4 @@
-"""Servers that only this machine can reach."""
+"""HTTP servers that only this machine can reach."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ HOST = "127.0.0.1"
 
 
 class Handler(WSGIRequestHandler):
-    """Logs nothing: what is asked here holds codes and tokens."""
+    """A request handler without a log: requests to it hold codes and tokens."""
 
     protocol_version = "HTTP/1.1"
 
     def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002 - werkzeug's name
-        """Say nothing."""
+        """Log nothing."""
 
 
 def serve(app: WSGIApplication, port: int = 0) -> str:
-    """Serve a WSGI app from a thread while the process lives; returns its URL. Port 0 is any free one."""
+    """Serve a WSGI app from a thread until the process exits. Returns its URL. Port 0 picks a free port."""
     server = make_server(HOST, port, app, threaded=True, request_handler=Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return f"http://{HOST}:{server.server_port}"

@@ -1,4 +1,4 @@
-"""The people that one can log in as, and what Spotify says about each."""
+"""The personas to log in as, and how Spotify responds to each of them."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ NEEDS = {
     "product": "user-read-private",
     "email": "user-read-email",
 }
-"""The scope that each of these fields needs."""
+"""The scope that each field requires."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What GET /v1/me answers."""
+    """A response of GET /v1/me."""
 
     status: int
     headers: Headers
@@ -34,17 +34,17 @@ class Reply:
 
 
 Me = Callable[[str, Collection[str]], Reply]
-"""Makes the answer of GET /v1/me for a user's id and the scopes that were agreed to."""
+"""Returns the response of GET /v1/me for a user ID and the scopes that the user agreed to."""
 
 
 @dataclass(frozen=True)
 class Persona:
-    """Somebody to log in as."""
+    """A choice on the consent page: a user, or a failure of Spotify."""
 
     name: str
     description: str
     user_id: str
-    """The usual id; another one makes it another person of the same kind."""
+    """The default ID. A different ID makes a different user of the same kind."""
     me: Me
 
 
@@ -139,18 +139,18 @@ RATE_TEXT = "API rate limit exceeded"
 PERSONAS: Mapping[str, Persona] = {
     slug: Persona(name, description, user_id, me)
     for slug, name, description, user_id, me in (
-        ("premium", "Pia Premium", "a Premium listener, with everything in her profile", "pia.premium", _shown(PREMIUM)),
-        ("development", "Deva Development", "as an application in development mode sees people", "31deva", _shown(DEVELOPMENT)),
-        ("odd", "Somebody odd", "markup in the ID, emoji, right-to-left, no picture", ODD["id"], _shown(ODD)),
-        ("slow", "Slow", "the profile takes three seconds", "31deva", _after(3, _shown(DEVELOPMENT))),
-        ("unlisted", "Not on the list", "refused with 403, not being on the development application's user list", "31un", _always(403, TEXT, USER_LIST_TEXT)),
-        ("no-premium", "Lapsed owner", "refused with 403, since the application's owner has no Premium", "31no", _always(403, TEXT, PREMIUM_TEXT)),
-        ("rate-limited", "Rate limited", "429 with Retry-After 5", "31ra", _error(429, RATE_TEXT, {"Retry-After": "5"})),
-        ("rate-limited-hour", "Rate limited for an hour", "429 with Retry-After 3600", "31rh", _error(429, RATE_TEXT, {"Retry-After": "3600"})),
-        ("quota", "Over quota", "429 QUOTA_EXCEEDED without Retry-After", "31qu", _error(429, "Too many requests", reason="QUOTA_EXCEEDED")),
-        ("down", "Spotify down", "500, no body", "31do", _always(500, {}, "")),
-        ("gateway", "Bad gateway", "502 with an HTML page", "31ga", _always(502, HTML, GATEWAY_HTML)),
-        ("hanging", "Hanging", "no answer at all", "31ha", _after(60, _always(500, {}, ""))),
-        ("garbage", "Garbage", "200 with half of a JSON document", "31gb", _always(200, JSON, '{"id": "31gb", "disp')),
+        ("premium", "Pia Premium", "a Premium subscriber with a complete profile", "pia.premium", _shown(PREMIUM)),
+        ("development", "Deva Development", "a user as an app in development mode sees them, without email address, country and subscription", "31deva", _shown(DEVELOPMENT)),
+        ("odd", "Odd characters", "HTML in the ID, emoji, right-to-left text, no picture", ODD["id"], _shown(ODD)),
+        ("slow", "Slow", "Spotify takes three seconds to send the profile", "31deva", _after(3, _shown(DEVELOPMENT))),
+        ("unlisted", "Not on the user list", "Spotify rejects the user, because the app's owner has not listed them (403)", "31un", _always(403, TEXT, USER_LIST_TEXT)),
+        ("no-premium", "Owner without Premium", "Spotify rejects every user, because the app's owner has no Premium subscription (403)", "31no", _always(403, TEXT, PREMIUM_TEXT)),
+        ("rate-limited", "Rate limited", "Spotify tells the app to wait for five seconds (429 with Retry-After)", "31ra", _error(429, RATE_TEXT, {"Retry-After": "5"})),
+        ("rate-limited-hour", "Rate limited for an hour", "Spotify tells the app to wait for an hour (429 with Retry-After)", "31rh", _error(429, RATE_TEXT, {"Retry-After": "3600"})),
+        ("quota", "Over quota", "the app has used up its quota (429 QUOTA_EXCEEDED without Retry-After)", "31qu", _error(429, "Too many requests", reason="QUOTA_EXCEEDED")),
+        ("down", "Spotify down", "Spotify fails with an empty response (500)", "31do", _always(500, {}, "")),
+        ("gateway", "Bad gateway", "Spotify fails with an HTML page (502)", "31ga", _always(502, HTML, GATEWAY_HTML)),
+        ("hanging", "No response", "Spotify sends nothing for a minute", "31ha", _after(60, _always(500, {}, ""))),
+        ("garbage", "Truncated profile", "Spotify sends only half of the profile's JSON (200)", "31gb", _always(200, JSON, '{"id": "31gb", "disp')),
     )
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Spotify's authorization page, token endpoint and current user, as they behave in late 2026."""
+"""Spotify's authorization page, token endpoint and current-user endpoint, as they work in late 2026."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ user-read-playback-state user-read-private user-read-recently-played user-top-re
 app-remote-control streaming
 """
 SCOPES = frozenset(_SCOPES.split())
-"""What an application created in 2026 may ask for; one scope more and Spotify refuses the whole request."""
+"""The scopes that an app created in 2026 can request. Spotify rejects a request with any other scope."""
 
 LITERALS = ("127.0.0.1", "::1")
 CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -31,18 +31,18 @@ CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 
 @dataclass(frozen=True)
 class Application:
-    """An application as its owner registered it in the dashboard."""
+    """An app, as its owner registered it in Spotify's dashboard."""
 
     name: str = "Login on this machine"
     client_id: str = "simulated-client-id"
-    client_secret: str = "simulated-client-secret"  # noqa: S105 - it opens nothing
+    client_secret: str = "simulated-client-secret"  # noqa: S105 - made up
     redirect_uris: tuple[str, ...] = ("http://127.0.0.1/callback",)
     allow_localhost: bool = False
-    """Spotify itself has refused http://localhost since November 2025."""
+    """Whether http://localhost can be registered. Spotify has rejected it since November 2025."""
     code_lifetime: float = 600
 
     def refuses(self, redirect_uri: str) -> str:
-        """What Spotify's error page says of a redirect URI; empty if it is one of ours."""
+        """The text of Spotify's error page for a redirect URI; empty if Spotify accepts the URI."""
         parts = urlsplit(redirect_uri)
         localhost = parts.hostname == "localhost" and self.allow_localhost
         if parts.scheme != "https" and not (
@@ -55,7 +55,7 @@ class Application:
 
 
 def _without_port(redirect_uri: str) -> str:
-    """A loopback literal that is registered without a port matches any port (RFC 8252 §7.3)."""
+    """Drop the port of a loopback address: one that is registered without a port matches any (RFC 8252 §7.3)."""
     parts = urlsplit(redirect_uri)
     if parts.scheme != "http" or parts.hostname not in LITERALS:
         return redirect_uri
@@ -63,23 +63,23 @@ def _without_port(redirect_uri: str) -> str:
 
 
 class Refused(Exception):
-    """An authorization request that Spotify answers with a page of its own, never with a redirect."""
+    """An authorization request that Spotify rejects with an error page instead of a redirect."""
 
 
 def create_app(application: Application) -> Flask:
-    """Make a Spotify that knows one application. It sets no cookies; what it was asked, it counts."""
+    """Create a simulated Spotify with one registered app. It sets no cookies, and counts its requests."""
     app = Flask(__name__)
     grants = Grants(application.code_lifetime)
-    asked: Counter[str] = Counter()
+    received: Counter[str] = Counter()
 
     @app.before_request
     def count() -> None:
         if request.endpoint and not request.path.startswith("/_simulator"):
-            asked[f"{request.method} {request.path}"] += 1
+            received[f"{request.method} {request.path}"] += 1
 
     @app.get("/authorize")
     def authorize() -> str:
-        """Show who asks for what, and let the person be somebody and agree or cancel."""
+        """Show what the app asks for, and let the developer pick a persona and agree or cancel."""
         query = _authorization_request(application)
         return render_template(
             "consent.html",
@@ -91,14 +91,14 @@ def create_app(application: Application) -> Flask:
 
     @app.post("/authorize")
     def decide() -> Any:
-        """Go back to the application, with a code or with access_denied."""
+        """Redirect to the app with a code, or with access_denied."""
         query = _authorization_request(application)
-        answer = {"state": query["state"]} if query["state"] else {}
+        state = {"state": query["state"]} if query["state"] else {}
         if request.form.get("decision") != "agree":
-            return _back(query["redirect_uri"], {"error": "access_denied", **answer})
+            return _back(query["redirect_uri"], {"error": "access_denied", **state})
         persona = request.form.get("persona", "premium")
         if persona not in PERSONAS:
-            raise Refused(f"There is no persona {persona}")
+            raise Refused(f"Unknown persona: {persona}")
         user_id = request.form.get("user_id", "").strip() or PERSONAS[persona].user_id
         grant = Grant(
             application.client_id,
@@ -108,26 +108,26 @@ def create_app(application: Application) -> Flask:
             persona,
             user_id,
         )
-        return _back(query["redirect_uri"], {"code": grants.give_code(grant), **answer})
+        return _back(query["redirect_uri"], {"code": grants.give_code(grant), **state})
 
     @app.post("/api/token")
     def token() -> Any:
-        """Exchange a code for a token (RFC 6749 §4.1.3)."""
-        error = _token_error(application, grants)
-        if isinstance(error, Grant):
+        """Exchange a code for an access token (RFC 6749 §4.1.3)."""
+        result = _token_error(application, grants)
+        if isinstance(result, Grant):
             return jsonify(
-                access_token=grants.give_token(error),
-                token_type="Bearer",  # noqa: S106 - a type
-                scope=error.scope,
+                access_token=grants.give_token(result),
+                token_type="Bearer",  # noqa: S106 - a token type
+                scope=result.scope,
                 expires_in=TOKEN_LIFETIME,
                 refresh_token="AQ" + secrets.token_urlsafe(96),
             )
-        code, description = error
+        code, description = result
         return jsonify(error=code, error_description=description), 400
 
     @app.get("/v1/me")
     def me() -> Any:
-        """Tell who the bearer of the token is."""
+        """Return the profile of the user who agreed to the token."""
         kind, _, value = request.headers.get("Authorization", "").partition(" ")
         if not value:
             return jsonify(error={"status": 401, "message": "No token provided"}), 401
@@ -139,8 +139,8 @@ def create_app(application: Application) -> Flask:
 
     @app.get("/_simulator/asked")
     def counts() -> Any:
-        """Tell how often each endpoint was asked."""
-        return jsonify(asked)
+        """Return the number of requests that each endpoint has received."""
+        return jsonify(received)
 
     @app.errorhandler(Refused)
     def refused(error: Refused) -> Any:
@@ -150,7 +150,11 @@ def create_app(application: Application) -> Flask:
 
 
 def _authorization_request(application: Application) -> dict[str, str]:
-    """The checked query of an authorization request (RFC 6749 §4.1.1, RFC 7636 §4.3)."""
+    """Validate an authorization request (RFC 6749 §4.1.1, RFC 7636 §4.3). Returns its parameters.
+
+    Raises:
+        Refused: with the text that Spotify shows.
+    """
     names = (
         "client_id",
         "response_type",
@@ -181,12 +185,14 @@ def _authorization_request(application: Application) -> dict[str, str]:
     return query
 
 
-def _back(redirect_uri: str, answer: dict[str, str]) -> Any:
-    return redirect(f"{redirect_uri}{'&' if urlsplit(redirect_uri).query else '?'}{urlencode(answer)}", 303)
+def _back(redirect_uri: str, parameters: dict[str, str]) -> Any:
+    return redirect(
+        f"{redirect_uri}{'&' if urlsplit(redirect_uri).query else '?'}{urlencode(parameters)}", 303
+    )
 
 
 def _token_error(application: Application, grants: Grants) -> Grant | tuple[str, str]:
-    """The grant of a good token request; error and description of any other (RFC 6749 §5.2)."""
+    """The grant of a valid token request; the error and description of any other (RFC 6749 §5.2)."""
     form = request.form
     if request.mimetype != "application/x-www-form-urlencoded":
         return "unsupported_grant_type", "grant_type parameter is missing"

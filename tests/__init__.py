@@ -1,1 +1,1 @@
-"""The specification: read the names of the tests."""
+"""The tests. Their names are the specification."""

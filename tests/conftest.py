@@ -1,4 +1,4 @@
-"""What every test may ask for."""
+"""Fixtures for all tests."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ REDIRECT_URIS = (
 )
 
 
-# A first run has no examples of earlier ones, and a slow machine takes its time to find some.
+# Generating examples can be slow on the first run, and on a slow machine.
 hypothesis_settings.register_profile(
-    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "no time limits", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
-hypothesis_settings.load_profile("any machine")
+hypothesis_settings.load_profile("no time limits")
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +45,7 @@ def spotify() -> str:
 
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch, spotify: str) -> dict[str, str]:
-    """The environment of a function that is set up."""
+    """Set the environment of a fully configured function."""
     for name in [name for name in os.environ if name.startswith(("AWS_", "SPOTIFY_", "SECRET_KEY"))]:
         monkeypatch.delenv(name)
     values = {
@@ -66,7 +66,7 @@ def settings(monkeypatch: pytest.MonkeyPatch, spotify: str) -> dict[str, str]:
 
 @pytest.fixture
 def table(settings: dict[str, str]) -> Iterator[Table]:
-    """An empty users table on an emulated AWS."""
+    """An empty users table in an emulated AWS."""
     with mock_aws():
         table = Table()
         table.create()
@@ -75,13 +75,13 @@ def table(settings: dict[str, str]) -> Iterator[Table]:
 
 @pytest.fixture
 def visitor(table: Table) -> GatewayVisitor:
-    """Somebody who comes through API Gateway."""
+    """A visitor who comes through API Gateway."""
     return GatewayVisitor()
 
 
 @pytest.fixture
 def log() -> Iterator[list[dict[str, Any]]]:
-    """The events that the app logs meanwhile."""
+    """The events that the app logs during the test."""
     lines: list[dict[str, Any]] = []
 
     class Collector(logging.Handler):

@@ -1,6 +1,6 @@
-"""The same four routes as one would write them first: Chalice, boto3, requests, itsdangerous, one file.
+"""The same four routes as a first version would have them: Chalice, boto3, requests and itsdangerous, in one file.
 
-To measure beside, not to use: its sessions outlive a logout, and it believes whatever Spotify answers.
+Only for comparison, not for use: its sessions survive a logout, and it trusts whatever Spotify sends.
 """
 
 import base64
@@ -64,15 +64,15 @@ def login() -> Response:
 
 @app.route("/callback")
 def callback() -> Response:
-    """Exchange the code, fetch the user, store them."""
+    """Exchange the code, then fetch and store the user."""
     query = getattr(app.current_request, "query_params", None) or {}
     if not query.get("state") or query["state"] != _cookie("state", 600):
         return Response("Log in again.", status_code=400)
     form = {"grant_type": "authorization_code", "code": query["code"], "redirect_uri": REDIRECT_URI}
     credentials = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
     headers = {"Authorization": f"Basic {credentials}"}
-    answer = requests.post(f"{ACCOUNTS}/api/token", data=form, headers=headers, timeout=5).json()
-    headers = {"Authorization": f"Bearer {answer['access_token']}"}
+    token = requests.post(f"{ACCOUNTS}/api/token", data=form, headers=headers, timeout=5).json()
+    headers = {"Authorization": f"Bearer {token['access_token']}"}
     user = requests.get(f"{API}/v1/me", headers=headers, timeout=5).json()
     table.put_item(Item={"account_id": user["id"], "display_name": user["id"]})
     return _redirect(HOME, "session", user["id"])
@@ -80,7 +80,7 @@ def callback() -> Response:
 
 @app.route("/logout")
 def logout() -> Response:
-    """Forget the user."""
+    """Delete the user and clear the cookie."""
     if user_id := _cookie("session", 604800):
         table.delete_item(Key={"account_id": user_id})
     return _redirect(HOME, "session")

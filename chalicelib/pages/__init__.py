@@ -54,9 +54,10 @@ def ask_to_log_in(address: Address) -> str:
     return _page("Log in again?", "ask_to_log_in.html", login=address.url("/login"), home=address.url("/"))
 
 
-def ask_to_log_out(address: Address) -> str:
-    """Shown when /logout is opened from elsewhere than a page of this app."""
-    return _page("Log out?", "ask_to_log_out.html", logout=address.url("/logout"), home=address.url("/"))
+def ask_to_log_out(address: Address, token: str) -> str:
+    """Shown when /logout is opened from elsewhere than a page of this app. `token` proves that it was shown."""
+    urls = {"logout": address.url("/logout"), "home": address.url("/")}
+    return _page("Log out?", "ask_to_log_out.html", token=token, **urls)
 
 
 def failure(error: LoginError, reference: str, address: Address | None) -> str:

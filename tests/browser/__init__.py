@@ -1,1 +1,1 @@
-"""The login in Chromium."""
+"""Tests in Chromium."""

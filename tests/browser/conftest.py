@@ -1,4 +1,4 @@
-"""The world that a browser visits."""
+"""Fixtures for the browser tests: the same processes as for the integration tests."""
 
 from tests.integration.conftest import table, world
 

@@ -1,4 +1,4 @@
-"""The login in Chromium, cookies and policies included."""
+"""Logging in and out in Chromium, with its cookie rules and security policies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.support.table import Table
 from tests.support.world import World
 
 
-def test_a_person_logs_in_and_out(page: Page, world: World, table: Table) -> None:
+def test_a_user_logs_in_and_out(page: Page, world: World, table: Table) -> None:
     page.goto(world.home)
     assert "User ID: None" in page.inner_text("main")
     log_in(page)
@@ -26,20 +26,19 @@ def test_a_person_logs_in_and_out(page: Page, world: World, table: Table) -> Non
     assert not any(name.startswith("spotify-session") for name in names)
 
 
-def test_cancelling_is_answered_kindly(page: Page, world: World) -> None:
+def test_cancelling_at_spotify_shows_the_cancelled_page(page: Page, world: World) -> None:
     page.goto(world.home)
     page.get_by_role("link", name="Log in").first.click()
     page.get_by_role("button", name="Cancel").click()
     assert "You cancelled the login" in page.inner_text("h1")
 
 
-def test_going_back_to_spotify_and_agreeing_again_stays_logged_in(page: Page, world: World) -> None:
+def test_agreeing_again_after_going_back_keeps_the_first_login(page: Page, world: World) -> None:
     page.goto(world.home)
     log_in(page)
     page.evaluate("history.back()")
-    page.wait_for_url(
-        "**/authorize**", wait_until="commit"
-    )  # a page from the back/forward cache does not load
+    # A page from the back/forward cache has no load event.
+    page.wait_for_url("**/authorize**", wait_until="commit")
     page.get_by_role("button", name="Agree").click()
     assert "This login was already used" in page.inner_text("h1")
     page.get_by_role("link", name="Home").click()
@@ -47,7 +46,7 @@ def test_going_back_to_spotify_and_agreeing_again_stays_logged_in(page: Page, wo
     page.get_by_role("link", name="Log out").click()
 
 
-def test_localhost_leads_to_a_login_that_works(page: Page, world: World) -> None:
+def test_a_login_started_on_localhost_works(page: Page, world: World) -> None:
     page.goto(world.home.replace("127.0.0.1", "localhost"))
     log_in(page)
     assert page.url == f"{world.home}/"
@@ -55,15 +54,17 @@ def test_localhost_leads_to_a_login_that_works(page: Page, world: World) -> None
     page.get_by_role("link", name="Log out").click()
 
 
-def elsewhere(world: World) -> str:
-    """A page of another site: all ports of 127.0.0.1 are one site, localhost is another."""
+def other_site_url(world: World) -> str:
+    """The URL of a page on another site. All ports of 127.0.0.1 are one site; localhost is another."""
     return world.spotify.replace("127.0.0.1", "localhost") + "/authorize"
 
 
-def test_a_link_on_another_site_does_not_log_out(page: Page, world: World, table: Table) -> None:
+def test_a_logout_link_on_another_site_asks_before_logging_out(
+    page: Page, world: World, table: Table
+) -> None:
     page.goto(world.home)
     log_in(page)
-    page.goto(elsewhere(world))
+    page.goto(other_site_url(world))
     page.evaluate("url => { location.href = url }", f"{world.home}/logout")
     page.wait_for_url(f"{world.home}/logout")
     assert "Log out?" in page.inner_text("h1")
@@ -72,10 +73,10 @@ def test_a_link_on_another_site_does_not_log_out(page: Page, world: World, table
     assert "User ID: None" in page.inner_text("main")
 
 
-def test_a_link_on_another_site_does_not_log_in_somebody_who_is(page: Page, world: World) -> None:
+def test_a_login_link_on_another_site_asks_a_logged_in_user_first(page: Page, world: World) -> None:
     page.goto(world.home)
     log_in(page)
-    page.goto(elsewhere(world))
+    page.goto(other_site_url(world))
     page.evaluate("url => { location.href = url }", f"{world.home}/login")
     page.wait_for_url(f"{world.home}/login")
     assert "Log in again?" in page.inner_text("h1")
@@ -84,7 +85,7 @@ def test_a_link_on_another_site_does_not_log_in_somebody_who_is(page: Page, worl
     page.get_by_role("link", name="Log out").click()
 
 
-def test_a_link_that_is_fetched_in_advance_does_nothing(page: Page, world: World, table: Table) -> None:
+def test_a_prefetched_logout_link_does_not_log_out(page: Page, world: World, table: Table) -> None:
     page.goto(world.home)
     log_in(page)
     page.goto(world.spotify + "/authorize")
@@ -100,7 +101,7 @@ def test_a_link_that_is_fetched_in_advance_does_nothing(page: Page, world: World
     page.get_by_role("link", name="Log out").click()
 
 
-def test_two_tabs_finish_in_either_order(page: Page, world: World) -> None:
+def test_logins_in_two_tabs_finish_in_either_order(page: Page, world: World) -> None:
     for first, second in ((0, 1), (1, 0)):
         tabs = [page.context.new_page(), page.context.new_page()]
         for tab in tabs:
@@ -112,7 +113,7 @@ def test_two_tabs_finish_in_either_order(page: Page, world: World) -> None:
         tabs[second].get_by_role("link", name="Log out").click()
 
 
-def test_somebody_else_can_log_in_in_the_same_browser(page: Page, world: World, table: Table) -> None:
+def test_another_account_can_log_in_in_the_same_browser(page: Page, world: World, table: Table) -> None:
     page.goto(world.home)
     log_in(page)
     page.get_by_role("link", name="Use another account").click()
@@ -120,12 +121,12 @@ def test_somebody_else_can_log_in_in_the_same_browser(page: Page, world: World, 
     page.locator("input[value=development]").check()
     page.get_by_role("button", name="Agree").click()
     assert "User ID: 31deva" in page.inner_text("main")
-    assert len(table.items()) == 2, "switching erases nothing"
+    assert len(table.items()) == 2, "switching accounts erases nothing"
     page.get_by_role("link", name="Log out").click()
-    assert len(table.items()) == 1, "logging out does"
+    assert len(table.items()) == 1, "logging out erases the current account"
 
 
-def test_back_after_a_logout_shows_nothing_personal(page: Page, world: World) -> None:
+def test_back_after_a_logout_shows_no_personal_data(page: Page, world: World) -> None:
     page.goto(world.home)
     log_in(page)
     page.get_by_role("link", name="Log out").click()
@@ -137,8 +138,8 @@ def test_back_after_a_logout_shows_nothing_personal(page: Page, world: World) ->
     assert "User ID: None" in page.inner_text("main")
 
 
-def test_back_after_a_logout_in_another_tab_shows_nothing_personal(page: Page, world: World) -> None:
-    """The back/forward cache, which ignores no-store, has the page of the first tab until Clear-Site-Data."""
+def test_back_after_a_logout_in_another_tab_shows_no_personal_data(page: Page, world: World) -> None:
+    """The back/forward cache ignores no-store: it keeps the first tab's page until a Clear-Site-Data."""
     page.goto(world.home)
     log_in(page)
     page.evaluate("document.body.dataset.seen = 'before the logout'")
@@ -155,7 +156,7 @@ def test_back_after_a_logout_in_another_tab_shows_nothing_personal(page: Page, w
     assert page.evaluate("document.body.dataset.seen") is None
 
 
-def test_the_session_cookie_is_gone_from_the_browser_after_a_logout(page: Page, world: World) -> None:
+def test_a_logout_removes_the_session_cookie_from_the_browser(page: Page, world: World) -> None:
     page.goto(world.home)
     log_in(page)
     named = {cookie["name"]: cookie for cookie in page.context.cookies()}

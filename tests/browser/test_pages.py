@@ -1,4 +1,4 @@
-"""Every page in every state: small and large, light and dark, by keyboard and by screen reader; and pictures of it."""
+"""Every page in every state: layout, accessibility and keyboard use. Also takes the screenshots."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
 from deploy import PROJECT
-from tests.browser.test_login import elsewhere
+from tests.browser.test_login import other_site_url
 from tests.support.browser import log_in
 from tests.support.table import Table
 from tests.support.world import World
 
-PICTURES = PROJECT / "screenshots"
+SCREENSHOTS = PROJECT / "screenshots"
 NAME = "Wolfeschlegelsteinhausenbergerdorff" * 9
 State = Callable[[Page, World], None]
 
 
-def nobody(page: Page, world: World) -> None:
-    """Nobody is logged in."""
+def logged_out(page: Page, world: World) -> None:
+    """Stay logged out."""
 
 
 def cancelled(page: Page, world: World) -> None:
@@ -33,39 +33,39 @@ def consent(page: Page, world: World) -> None:
     page.get_by_role("link", name="Log in with Spotify").click()
 
 
-def refused(page: Page, world: World) -> None:
+def rejected_by_spotify(page: Page, world: World) -> None:
     page.goto(f"{world.spotify}/authorize?client_id=unknown")
 
 
-def asked_to_log_in(page: Page, world: World) -> None:
+def login_confirmation(page: Page, world: World) -> None:
     log_in(page)
-    page.goto(elsewhere(world))
+    page.goto(other_site_url(world))
     page.evaluate("url => { location.href = url }", f"{world.home}/login")
     page.wait_for_url(f"{world.home}/login")
 
 
-def asked_to_log_out(page: Page, world: World) -> None:
+def logout_confirmation(page: Page, world: World) -> None:
     log_in(page)
-    page.goto(elsewhere(world))
+    page.goto(other_site_url(world))
     page.evaluate("url => { location.href = url }", f"{world.home}/logout")
     page.wait_for_url(f"{world.home}/logout")
 
 
-def begun_elsewhere(page: Page, world: World) -> None:
+def started_in_another_browser(page: Page, world: World) -> None:
     consent(page, world)
     page.context.clear_cookies()
     page.get_by_role("button", name="Agree").click()
 
 
-def half_an_address(page: Page, world: World) -> None:
+def incomplete_callback(page: Page, world: World) -> None:
     page.goto(f"{world.home}/callback")
 
 
 def as_persona(persona: str, user_id: str = "") -> State:
-    def arrive(page: Page, _: World) -> None:
+    def reach(page: Page, _: World) -> None:
         log_in(page, persona, user_id)
 
-    return arrive
+    return reach
 
 
 def without_picture(page: Page, world: World) -> None:
@@ -77,33 +77,31 @@ def without_picture(page: Page, world: World) -> None:
 
 
 STATES: dict[str, tuple[State, str]] = {
-    "nobody": (nobody, "Log in with Spotify"),
-    "somebody": (as_persona("premium"), "Logged in with Spotify"),
-    "somebody whose picture does not load": (without_picture, "Logged in with Spotify"),
-    "somebody with a long name": (as_persona("premium", NAME[:100]), "Logged in with Spotify"),
-    "somebody odd": (as_persona("odd"), "Logged in with Spotify"),
-    "asked to log in": (asked_to_log_in, "Log in again?"),
-    "asked to log out": (asked_to_log_out, "Log out?"),
+    "logged out": (logged_out, "Log in with Spotify"),
+    "logged in": (as_persona("premium"), "Logged in with Spotify"),
+    "logged in without a picture": (without_picture, "Logged in with Spotify"),
+    "logged in with a long name": (as_persona("premium", NAME[:100]), "Logged in with Spotify"),
+    "logged in with an unusual profile": (as_persona("odd"), "Logged in with Spotify"),
+    "login confirmation": (login_confirmation, "Log in again?"),
+    "logout confirmation": (logout_confirmation, "Log out?"),
     "cancelled": (cancelled, "You cancelled the login"),
-    "begun elsewhere": (begun_elsewhere, "This browser did not start this login"),
-    "half an address": (half_an_address, "This address is not complete"),
-    "not on the list": (as_persona("unlisted"), "You are not on this app's list of users"),
+    "started in another browser": (started_in_another_browser, "This browser does not recognize this login"),
+    "incomplete callback": (incomplete_callback, "This address is not complete"),
+    "not on the user list": (as_persona("unlisted"), "You are not on this app's list of users"),
     "no Premium": (as_persona("no-premium"), "This app is paused by Spotify"),
     "rate limited": (as_persona("rate-limited"), "Spotify asks this app to slow down"),
-    "Spotify down": (as_persona("down"), "Spotify is not available right now"),
-    "garbage": (as_persona("garbage"), "Spotify sent an unexpected response"),
-    "consent": (consent, "Login on this machine asks who you are"),
-    "refused": (refused, "Spotify refuses this request"),
+    "Spotify unavailable": (as_persona("down"), "Spotify is not available right now"),
+    "malformed profile": (as_persona("garbage"), "Spotify sent an unexpected response"),
+    "Spotify consent": (consent, "Login on this machine asks who you are"),
+    "rejected by Spotify": (rejected_by_spotify, "Spotify refuses this request"),
 }
 
 
 @pytest.mark.parametrize("name", STATES)
-def test_a_page_is_good_to_look_at_and_to_listen_to(
-    page: Page, world: World, table: Table, name: str
-) -> None:
-    arrive, title = STATES[name]
+def test_a_page_fits_every_width_and_is_accessible(page: Page, world: World, table: Table, name: str) -> None:
+    reach, title = STATES[name]
     page.goto(world.home)
-    arrive(page, world)
+    reach(page, world)
     assert page.locator("h1").all_inner_texts() == [title]
     assert title in page.title()
     assert page.locator("html").get_attribute("lang") == "en"
@@ -113,18 +111,18 @@ def test_a_page_is_good_to_look_at_and_to_listen_to(
         for width in (320, 640, 1920):
             page.set_viewport_size({"width": width, "height": 720})
             overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-            assert page.evaluate(overflow) <= 0, f"nothing is cut off at {width} px"
-            photograph(page, name, scheme, width)
+            assert page.evaluate(overflow) <= 0, f"the page overflows at {width} px"
+            take_screenshot(page, name, scheme, width)
         violations = Axe().run(page).response["violations"]
         assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in violations] == []
 
 
-def photograph(page: Page, name: str, scheme: str, width: int) -> None:
-    """Keep a picture of a page."""
-    page.screenshot(path=PICTURES / f"{name.replace(' ', '-')}-{scheme}-{width}.png", full_page=True)
+def take_screenshot(page: Page, name: str, scheme: str, width: int) -> None:
+    """Save a screenshot of a page."""
+    page.screenshot(path=SCREENSHOTS / f"{name.replace(' ', '-')}-{scheme}-{width}.png", full_page=True)
 
 
-def test_every_link_can_be_reached_and_seen_by_keyboard(page: Page, world: World) -> None:
+def test_every_link_is_reachable_by_keyboard_with_a_visible_focus(page: Page, world: World) -> None:
     page.goto(world.home)
     reached = []
     for _ in range(page.locator("a").count()):
@@ -138,7 +136,7 @@ def test_every_link_can_be_reached_and_seen_by_keyboard(page: Page, world: World
     page.wait_for_url(f"{world.spotify}/authorize**")
 
 
-def test_nothing_moves_while_the_picture_loads(page: Page, world: World, table: Table) -> None:
+def test_the_layout_does_not_shift_when_the_picture_loads(page: Page, world: World, table: Table) -> None:
     tops = []
     for loads in (True, False):
         page.context.unroute(re.compile("^https://"))
@@ -155,14 +153,14 @@ def test_nothing_moves_while_the_picture_loads(page: Page, world: World, table: 
     assert tops[0] == tops[1]
 
 
-def test_a_page_can_be_read_without_its_style(page: Page, world: World) -> None:
+def test_a_page_is_readable_without_its_style_sheet(page: Page, world: World) -> None:
     page.goto(world.home)
     page.evaluate("document.querySelector('style').remove()")
     assert page.inner_text("main").split("\n")[0] == "Log in with Spotify"
     assert page.evaluate("getComputedStyle(document.querySelector('h1')).fontSize") == "32px"
 
 
-def test_the_address_of_the_dashboard_is_a_link(page: Page, world: World) -> None:
+def test_the_dashboard_url_on_an_error_page_is_a_link(page: Page, world: World) -> None:
     page.goto(world.home)
     log_in(page, "unlisted")
     link = page.get_by_role("link", name="https://developer.spotify.com/dashboard")

@@ -1,1 +1,1 @@
-"""What is deployed, run as AWS runs it."""
+"""Tests of the deployed package, run as AWS runs it."""

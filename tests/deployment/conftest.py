@@ -1,4 +1,4 @@
-"""The package, and a function made of it."""
+"""The package, and a function that runs it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tests.support.world import SECRET_KEY
 
 @pytest.fixture(scope="session")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The zip that `make package STAGE=dev` makes."""
+    """The zip that `make package STAGE=dev` builds."""
     return bundle.package("dev", tmp_path_factory.mktemp("bundle"))
 
 
 @pytest.fixture(scope="session")
 def task(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The package unzipped, as Lambda has it in /var/task."""
+    """The unzipped package, as in Lambda's /var/task."""
     folder = tmp_path_factory.mktemp("task")
     zipfile.ZipFile(package).extractall(folder)
     return folder
@@ -30,13 +30,13 @@ def task(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def aws() -> Cloud:
-    """What the function talks to."""
+    """The services that the function calls."""
     return cloud(SECRET_KEY)
 
 
 @pytest.fixture
 def running(task: Path, aws: Cloud, tmp_path: Path) -> Iterator[Function]:
-    """The function, initialized, with nothing counted yet."""
+    """The initialized function, with the counts reset."""
     with function(task, aws.environment, tmp_path / "log") as started:
         aws.forget()
         yield started

@@ -1,4 +1,4 @@
-"""What `chalice package` makes of a clean export."""
+"""The zip that `chalice package` builds from a clean export."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PACKAGE = python("-c", "import sys; from chalice.cli import main; sys.exit(main(
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    """The zip that is deployed, packaged with nothing but a region in the environment."""
+    """The zip, packaged with only a region in the environment."""
     export = tmp_path_factory.mktemp("export")
     for name in ("app.py", "requirements.txt"):
         shutil.copy(PROJECT / name, export)
@@ -32,7 +32,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     return zipfile.ZipFile(export / "out" / "deployment.zip")
 
 
-def test_the_zip_holds_the_app_chalice_and_the_pinned_wheels_and_nothing_else(
+def test_the_zip_contains_the_app_chalice_and_the_pinned_wheels_and_nothing_else(
     package: zipfile.ZipFile,
 ) -> None:
     pinned = re.findall(r"^([\w-]+)==([\w.]+)", (PROJECT / "requirements.txt").read_text(), re.MULTILINE)
@@ -48,7 +48,7 @@ def test_the_zip_holds_the_app_chalice_and_the_pinned_wheels_and_nothing_else(
     }
 
 
-def test_the_zip_holds_all_of_chalicelib(package: zipfile.ZipFile) -> None:
+def test_the_zip_contains_all_of_chalicelib(package: zipfile.ZipFile) -> None:
     source = {
         str(path.relative_to(PROJECT))
         for path in Path(PROJECT, "chalicelib").rglob("*")
@@ -61,4 +61,4 @@ def test_the_zip_holds_all_of_chalicelib(package: zipfile.ZipFile) -> None:
 
 
 def test_the_zip_is_small(package: zipfile.ZipFile) -> None:
-    assert sum(entry.compress_size for entry in package.infolist()) < 1_000_000, "no boto3: Lambda brings it"
+    assert sum(entry.compress_size for entry in package.infolist()) < 1_000_000, "Lambda provides boto3"

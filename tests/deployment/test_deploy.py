@@ -1,4 +1,4 @@
-"""From a clone to a live URL and back, on an emulated AWS that runs the function and enforces policies."""
+"""Deploy, check, rotate keys and destroy on an emulated AWS that runs the function and enforces policies."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FUNCTION = "spotify-login-dev"
 
 @pytest.fixture(scope="module")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    """An account with nothing in it."""
+    """An empty account."""
     with emulator(tmp_path_factory.mktemp("emulator")) as started:
         yield started
 
@@ -44,14 +44,14 @@ def first(aws: Emulator) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def deployed(aws: Emulator, first: subprocess.CompletedProcess[str]) -> Emulator:
-    """An account with the app."""
+    """An account with the deployed app."""
     assert first.returncode == 0, first.stdout
     hasten(aws)
     return aws
 
 
 def hasten(aws: Emulator) -> None:
-    """Loosen the limits, so that what follows need not wait for them."""
+    """Raise the request limits, so that the tests need not wait for them."""
     aws.edit(throttling={"*": {"rate": 1000, "burst": 1000}})
 
 
@@ -65,16 +65,16 @@ def apis(aws: Emulator) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["data.yaml", "watch.yaml"])
-def test_the_template_is_clean(name: str) -> None:
+def test_the_template_passes_cfn_lint(name: str) -> None:
     subprocess.run([PYTHON.with_name("cfn-lint"), PROJECT / "deploy" / name], check=True)
 
 
-def test_doctor_says_that_nothing_is_there_yet(aws: Emulator) -> None:
+def test_doctor_finds_no_problems_before_the_first_deployment(aws: Emulator) -> None:
     done = aws.deploy("doctor", "dev")
-    assert (done.returncode, done.stdout) == (0, "dev is not deployed yet; nothing is in its way.\n")
+    assert (done.returncode, done.stdout) == (0, "dev is not deployed yet. No problems found.\n")
 
 
-def test_a_first_deployment_ends_with_the_url_and_what_to_register(
+def test_the_first_deployment_prints_its_url_and_the_redirect_uri_to_register(
     aws: Emulator, first: subprocess.CompletedProcess[str]
 ) -> None:
     assert first.returncode == 0, first.stdout
@@ -84,19 +84,19 @@ def test_a_first_deployment_ends_with_the_url_and_what_to_register(
     assert re.search(r"21 rows at \S+: 20 hold, 1 not here, 0 fail\.", first.stdout), "G1 is only over https"
 
 
-def test_anybody_can_log_in_at_that_url(deployed: Emulator) -> None:
-    somebody = deployed.visitor()
-    assert somebody.see_id() == "None"
-    assert query_of(somebody.begin())["redirect_uri"] == f"{deployed.home}/callback"
-    answer = somebody.log_in("premium")
-    assert (answer.status, answer.location) == (307, f"{deployed.home}/")
-    assert [line.partition("=")[0] for line in answer.set_cookies][-1] == "spotify-session"
-    assert somebody.see_id() == "pia.premium"
-    assert all(link.startswith(deployed.home + "/") for link in somebody.get("/").links)
+def test_a_visitor_can_log_in_at_that_url(deployed: Emulator) -> None:
+    visitor = deployed.visitor()
+    assert visitor.see_id() == "None"
+    assert query_of(visitor.begin())["redirect_uri"] == f"{deployed.home}/callback"
+    response = visitor.log_in("premium")
+    assert (response.status, response.location) == (307, f"{deployed.home}/")
+    assert [line.partition("=")[0] for line in response.set_cookies][-1] == "spotify-session"
+    assert visitor.see_id() == "pia.premium"
+    assert all(link.startswith(deployed.home + "/") for link in visitor.get("/").links)
     (item,) = deployed.client("dynamodb").scan(TableName=TABLE)["Items"]
     assert json.loads(item["profile"]["S"])["id"] == "pia.premium"
-    assert somebody.get("/logout").location == f"{deployed.home}/"
-    assert somebody.see_id() == "None"
+    assert visitor.get("/logout").location == f"{deployed.home}/"
+    assert visitor.see_id() == "None"
     assert deployed.client("dynamodb").scan(TableName=TABLE)["Items"] == []
 
 
@@ -109,7 +109,7 @@ def test_a_browser_can_log_in_at_that_url(deployed: Emulator, page: Page) -> Non
     assert "User ID: None" in page.inner_text("main")
 
 
-def test_what_outlives_a_deployment_is_as_promised(deployed: Emulator) -> None:
+def test_the_table_the_log_and_the_alarms_are_as_documented(deployed: Emulator) -> None:
     dynamodb, logs = deployed.client("dynamodb"), deployed.client("logs")
     table = dynamodb.describe_table(TableName=TABLE)["Table"]
     assert table["KeySchema"] == [{"AttributeName": "account_id", "KeyType": "HASH"}]
@@ -128,7 +128,7 @@ def test_what_outlives_a_deployment_is_as_promised(deployed: Emulator) -> None:
         assert {tag["Key"]: tag["Value"] for tag in stack["Tags"]} == {"app": "spotify-login", "stage": "dev"}
 
 
-def test_no_secret_is_anywhere_but_in_the_parameter_store(
+def test_secrets_are_only_in_parameter_store(
     deployed: Emulator, first: subprocess.CompletedProcess[str]
 ) -> None:
     described = deployed.client("ssm").get_parameters_by_path(Path=PATH)["Parameters"]
@@ -153,7 +153,7 @@ def test_no_secret_is_anywhere_but_in_the_parameter_store(
         assert [place for place, text in places.items() if secret in text] == []
 
 
-def test_the_limits_are_in_force(deployed: Emulator) -> None:
+def test_the_request_limits_are_in_force(deployed: Emulator) -> None:
     stage = deployed.client("apigateway").get_stage(restApiId=deployed.api, stageName="api")
     limits = {
         key.replace("~1", "/").lstrip("/"): (method["throttlingRateLimit"], method["throttlingBurstLimit"])
@@ -162,7 +162,7 @@ def test_the_limits_are_in_force(deployed: Emulator) -> None:
     assert limits == {"*/*": (100, 200)}
 
 
-def test_the_role_may_do_nothing_else(deployed: Emulator) -> None:
+def test_the_role_allows_nothing_else(deployed: Emulator) -> None:
     credentials = deployed.client("sts").assume_role(
         RoleArn=f"arn:aws:iam::000000000000:role/{ROLE}", RoleSessionName="test"
     )["Credentials"]
@@ -174,7 +174,7 @@ def test_the_role_may_do_nothing_else(deployed: Emulator) -> None:
     )
     dynamodb = session.client("dynamodb", endpoint_url=deployed.url)
     ssm = session.client("ssm", endpoint_url=deployed.url)
-    key = {"account_id": {"S": "nobody"}}
+    key = {"account_id": {"S": "no-such-user"}}
     dynamodb.get_item(TableName=TABLE, Key=key)
     ssm.get_parameters_by_path(Path=PATH, WithDecryption=True)
     beyond: list[Callable[[], Any]] = [
@@ -189,31 +189,31 @@ def test_the_role_may_do_nothing_else(deployed: Emulator) -> None:
             call()
 
 
-def test_a_second_deployment_changes_no_address_and_ends_no_session(deployed: Emulator) -> None:
-    somebody = deployed.visitor()
-    somebody.log_in("premium")
+def test_a_second_deployment_keeps_the_url_and_all_sessions(deployed: Emulator) -> None:
+    visitor = deployed.visitor()
+    visitor.log_in("premium")
     again = deployed.deploy("deploy", "dev")
     assert again.returncode == 0, again.stdout
     assert again.stdout.count("nothing to change") == 2
     assert f"Deployed: {deployed.home}/\n" in again.stdout
     assert apis(deployed) == [deployed.api]
-    assert somebody.see_id() == "pia.premium"
+    assert visitor.see_id() == "pia.premium"
 
 
-def test_a_lost_record_makes_no_second_api(deployed: Emulator) -> None:
+def test_after_a_lost_record_a_deployment_creates_no_second_api(deployed: Emulator) -> None:
     kept = json.loads(deployed.record.read_text())
     deployed.record.unlink()
     found = deployed.deploy("doctor", "dev")
     assert found.returncode == 1
-    assert "Chalice's record of dev is lost" in found.stdout
+    assert "Chalice's record .chalice/deployed/dev.json is missing or incomplete." in found.stdout
     again = deployed.deploy("deploy", "dev")
     assert again.returncode == 0, again.stdout
-    assert "there is no record of it, but AWS has: iam_role, lambda_function, rest_api" in again.stdout
+    assert "no record of this deployment; found in AWS: iam_role, lambda_function, rest_api" in again.stdout
     assert apis(deployed) == [deployed.api]
     assert json.loads(deployed.record.read_text()) == kept
 
 
-def test_of_two_apis_a_person_has_to_choose(deployed: Emulator) -> None:
+def test_a_deployment_fails_while_there_are_two_apis(deployed: Emulator) -> None:
     kept = deployed.record.read_text()
     gateway = deployed.client("apigateway")
     exported = {
@@ -234,24 +234,24 @@ def test_of_two_apis_a_person_has_to_choose(deployed: Emulator) -> None:
     }
     second = gateway.import_rest_api(body=json.dumps(exported))["id"]
     deployed.record.unlink()
-    refused = deployed.deploy("deploy", "dev")
+    rejected = deployed.deploy("deploy", "dev")
     gateway.delete_rest_api(restApiId=second)
     deployed.record.write_text(kept)
-    assert refused.returncode == 1
-    assert f"2 REST APIs lead to {FUNCTION}: " in refused.stdout
-    assert "run it again, it goes on from there: make deploy STAGE=dev" in refused.stdout
+    assert rejected.returncode == 1
+    assert f"2 REST APIs invoke {FUNCTION}: " in rejected.stdout
+    assert "Fix this, then run:\n    make deploy STAGE=dev" in rejected.stdout
 
 
-def test_a_key_rotation_that_is_broken_off_goes_on_and_nobody_is_logged_out(
+def test_an_interrupted_key_rotation_continues_and_logs_no_user_out(
     deployed: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    somebody = deployed.visitor()
-    somebody.log_in("premium")
+    visitor = deployed.visitor()
+    visitor.log_in("premium")
     old = parameters(deployed)["SECRET_KEY"]
     with running(
         python("-m", "deploy", "rotate-key", "dev"), deployed.terminal, deployed.checkout
     ) as rotating:
-        rotating.wait_for("A new key is accepted. In 370 s")
+        rotating.wait_for("The new key is accepted. It starts signing in 370 s")
         assert rotating.end() == -signal.SIGTERM
     new = parameters(deployed)["SECRET_KEY_FALLBACKS"].partition(",")[0]
     assert parameters(deployed) | {"SECRET_KEY": old, "SECRET_KEY_FALLBACKS": f"{new},{old}"} == parameters(
@@ -265,14 +265,14 @@ def test_a_key_rotation_that_is_broken_off_goes_on_and_nobody_is_logged_out(
     assert parameters(deployed)["SECRET_KEY"] == new
     assert parameters(deployed)["SECRET_KEY_FALLBACKS"] == old
     renew(deployed)
-    assert somebody.see_id() == "pia.premium"
+    assert visitor.see_id() == "pia.premium"
     another = deployed.visitor()
     another.log_in("premium", "second.person")
     assert another.see_id() == "second.person"
 
 
 def renew(aws: Emulator) -> None:
-    """Have the function start anew, as it does for each deployment and now and then in between."""
+    """Restart the function, as Lambda does at each deployment and sometimes in between."""
     described = aws.client("lambda").get_function_configuration(FunctionName=FUNCTION)
     variables = {**described["Environment"]["Variables"], "RENEWED": str(described["RevisionId"])}
     aws.client("lambda").update_function_configuration(
@@ -281,14 +281,14 @@ def renew(aws: Emulator) -> None:
 
 
 def test_all_sessions_can_be_ended_at_once(deployed: Emulator) -> None:
-    somebody = deployed.visitor()
-    somebody.log_in("premium")
+    visitor = deployed.visitor()
+    visitor.log_in("premium")
     done = deployed.deploy("rotate-key", "dev", "--end-sessions", "yes")
     assert done.returncode == 0
-    assert "everybody is logged out" in done.stdout
+    assert "All users are logged out" in done.stdout
     assert "SECRET_KEY_FALLBACKS" not in parameters(deployed)
     renew(deployed)
-    assert somebody.see_id() == "None"
+    assert visitor.see_id() == "None"
 
 
 def break_ttl(aws: Emulator) -> None:
@@ -296,7 +296,7 @@ def break_ttl(aws: Emulator) -> None:
     aws.client("dynamodb").update_time_to_live(TableName=TABLE, TimeToLiveSpecification=off)
 
 
-def mend_ttl(aws: Emulator) -> None:
+def restore_ttl(aws: Emulator) -> None:
     on = {"Enabled": True, "AttributeName": "expires_at"}
     aws.client("dynamodb").update_time_to_live(TableName=TABLE, TimeToLiveSpecification=on)
 
@@ -331,9 +331,9 @@ def limit(aws: Emulator, rate: int) -> None:
     aws.client("apigateway").update_stage(restApiId=aws.api, stageName="api", patchOperations=operations)
 
 
-def set_plainly(aws: Emulator, *, plainly: bool) -> None:
+def set_variable(aws: Emulator, *, present: bool) -> None:
     variables = {"USERS_TABLE": TABLE, "PARAMETER_PATH": PATH}
-    more = {"SPOTIFY_SCOPE": "user-read-private"} if plainly else {}
+    more = {"SPOTIFY_SCOPE": "user-read-private"} if present else {}
     aws.client("lambda").update_function_configuration(
         FunctionName=FUNCTION, Environment={"Variables": {**variables, **more}}
     )
@@ -355,61 +355,61 @@ def configure(aws: Emulator, name: str, value: str) -> None:
 Act = Callable[[Emulator], object]
 
 BROKEN: dict[str, tuple[Act, str, Act]] = {
-    "nothing erases itself": (break_ttl, "Nothing erases itself in the table", mend_ttl),
+    "no time to live": (break_ttl, f"Table {TABLE} does not delete expired items", restore_ttl),
     "no deletion protection": (
         lambda aws: protect(aws, protected=False),
-        "Anybody's slip can delete the table",
+        f"Table {TABLE} has no deletion protection.",
         lambda aws: protect(aws, protected=True),
     ),
     "a weak key": (
         lambda aws: put(aws, "SECRET_KEY", "aliens"),
-        "too weak: anybody could forge a session",
+        "too weak, so sessions could be forged.",
         lambda aws: put(aws, "SECRET_KEY", secrets.new_key()),
     ),
     "a weak fallback": (
         lambda aws: put(aws, "SECRET_KEY_FALLBACKS", f"{secrets.new_key()},aliens"),
-        "too weak: anybody could forge a session",
+        "too weak, so sessions could be forged.",
         lambda aws: aws.client("ssm").delete_parameter(Name=f"{PATH}/SECRET_KEY_FALLBACKS"),
     ),
     "no key": (
         lambda aws: aws.client("ssm").delete_parameter(Name=f"{PATH}/SECRET_KEY"),
-        "SECRET_KEY is not there, so nobody can log in",
+        "SECRET_KEY does not exist, so users cannot log in.",
         lambda aws: put(aws, "SECRET_KEY", secrets.new_key()),
     ),
     "a wrong redirect URI": (
         lambda aws: put(aws, "SPOTIFY_REDIRECT_URI", f"{aws.url}/elsewhere/callback"),
-        "is not the home page",
+        "is not the app's home page",
         lambda aws: put(aws, "SPOTIFY_REDIRECT_URI", f"{aws.home}/callback"),
     ),
-    "a mistyped secret": (
+    "a malformed secret": (
         lambda aws: put(aws, "SPOTIFY_CLIENT_SECRET", "fedcba"),
-        "SPOTIFY_CLIENT_SECRET does not look like Spotify's",
+        "SPOTIFY_CLIENT_SECRET must be 32 characters of 0-9 and a-f.",
         lambda aws: put(aws, "SPOTIFY_CLIENT_SECRET", APPLICATION.client_secret),
     ),
-    "a role that may do anything": (widen, f"The role {ROLE} may do something else", narrow),
-    "a role with more": (
+    "a role that allows everything": (widen, f"The permissions of role {ROLE} differ from", narrow),
+    "a role with another policy": (
         lambda aws: aws.client("iam").attach_role_policy(RoleName=ROLE, PolicyArn=ADMINISTRATOR),
-        "AdministratorAccess attached",
+        "more permissions than it needs: AdministratorAccess is attached to it.",
         lambda aws: aws.client("iam").detach_role_policy(RoleName=ROLE, PolicyArn=ADMINISTRATOR),
     ),
     "other limits": (
         lambda aws: limit(aws, 7),
-        "API Gateway does not limit requests",
+        "API Gateway's request limits differ from .chalice/config.json.",
         lambda aws: limit(aws, 1000),
     ),
-    "a variable of the function's": (
-        lambda aws: set_plainly(aws, plainly=True),
-        "The function's environment has SPOTIFY_SCOPE, in plain text",
-        lambda aws: set_plainly(aws, plainly=False),
+    "a setting in the function's environment": (
+        lambda aws: set_variable(aws, present=True),
+        "SPOTIFY_SCOPE is in the function's environment, and overrides the stored parameter.",
+        lambda aws: set_variable(aws, present=False),
     ),
     "a record of another account": (
         lambda aws: move_record(aws, "000000000000", "210987654321"),
-        "is of account 210987654321 in eu-west-1, and this terminal works in account 000000000000",
+        "belongs to account 210987654321 in eu-west-1, but these credentials are for account 000000000000",
         lambda aws: move_record(aws, "210987654321", "000000000000"),
     ),
     "a secret in config.json": (
         lambda aws: configure(aws, "SECRET_KEY", "x"),
-        "SECRET_KEY stands in .chalice/config.json, in plain text",
+        "SECRET_KEY is in .chalice/config.json, in plain text",
         lambda aws: configure(aws, "SECRET_KEY", ""),
     ),
 }
@@ -417,31 +417,31 @@ BROKEN: dict[str, tuple[Act, str, Act]] = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_doctor_finds_what_is_broken(deployed: Emulator, name: str) -> None:
-    breaking, sentence, mend = BROKEN[name]
-    breaking(deployed)
-    # What is stored counts here, not what the terminal has.
+    break_it, message, repair = BROKEN[name]
+    break_it(deployed)
+    # Without settings in the environment, doctor checks the stored ones.
     found = deployed.deploy(
         "doctor", "dev", SPOTIFY_CLIENT_ID="", SPOTIFY_CLIENT_SECRET="", SPOTIFY_REDIRECT_URI=""
     )
-    mend(deployed)
+    repair(deployed)
     assert found.returncode == 1, found.stdout
-    assert sentence in found.stdout
+    assert message in found.stdout
     assert found.stdout.count("\n- ") == 1, found.stdout
 
 
-def test_doctor_says_when_all_is_well(deployed: Emulator) -> None:
+def test_doctor_finds_no_problems_in_a_correct_deployment(deployed: Emulator) -> None:
     put(deployed, "SECRET_KEY", secrets.new_key())
     renew(deployed)
     done = deployed.deploy("doctor", "dev")
-    assert (done.returncode, done.stdout) == (0, "dev: all is well.\n")
+    assert (done.returncode, done.stdout) == (0, "dev is deployed. No problems found.\n")
 
 
-def test_a_destroyed_deployment_leaves_the_table_and_nothing_else(deployed: Emulator) -> None:
+def test_destroying_a_deployment_keeps_the_table_and_nothing_else(deployed: Emulator) -> None:
     deployed.visitor().log_in("premium")
     stored = deployed.client("dynamodb").scan(TableName=TABLE)["Items"]
     done = deployed.deploy("destroy", "dev")
     assert done.returncode == 0, done.stdout
-    assert "the table spotify-login-users-dev" in done.stdout
+    assert f"The table {TABLE} is kept." in done.stdout
     assert apis(deployed) == []
     assert deployed.client("lambda").list_functions()["Functions"] == []
     assert deployed.client("iam").list_roles()["Roles"] == []
@@ -452,13 +452,13 @@ def test_a_destroyed_deployment_leaves_the_table_and_nothing_else(deployed: Emul
     assert deployed.client("dynamodb").scan(TableName=TABLE)["Items"] == stored != []
 
 
-def test_it_can_be_deployed_again_and_destroyed_with_its_table(deployed: Emulator) -> None:
+def test_a_destroyed_stage_can_be_deployed_again_and_destroyed_with_its_table(deployed: Emulator) -> None:
     deployed.api = "api3"
     again = deployed.deploy("deploy", "dev")
     assert again.returncode == 0, again.stdout
     assert deployed.visitor().log_in("premium").status == 307
-    refused = deployed.deploy("destroy", "dev", "--table", "spotify-login-users-prod")
-    assert refused.returncode == 1
+    rejected = deployed.deploy("destroy", "dev", "--table", "spotify-login-users-prod")
+    assert rejected.returncode == 1
     assert apis(deployed) == ["api3"]
     done = deployed.deploy("destroy", "dev", "--table", TABLE)
     assert done.returncode == 0, done.stdout
@@ -468,4 +468,4 @@ def test_it_can_be_deployed_again_and_destroyed_with_its_table(deployed: Emulato
         for stack in deployed.client("cloudformation").describe_stacks()["Stacks"]
         if stack["StackStatus"] != "DELETE_COMPLETE"
     ] == []
-    assert deployed.deploy("doctor", "dev").stdout == "dev is not deployed yet; nothing is in its way.\n"
+    assert deployed.deploy("doctor", "dev").stdout == "dev is not deployed yet. No problems found.\n"

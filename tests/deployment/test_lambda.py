@@ -1,4 +1,4 @@
-"""The package on Lambda's real runtime client, with nothing else around it: what a visit costs."""
+"""The calls of each route, counted with the package on Lambda's own runtime client."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from tests.support.table import TABLE
 
 @pytest.fixture
 def visitor(running: Function) -> FunctionVisitor:
-    """Somebody whom nobody knows yet."""
+    """A visitor without cookies."""
     return FunctionVisitor(function=running)
 
 
-def test_the_whole_login_works(visitor: FunctionVisitor, running: Function) -> None:
+def test_a_visitor_can_log_in_and_out(visitor: FunctionVisitor, running: Function) -> None:
     assert visitor.see_id() == "None"
     assert visitor.log_in().status == 307
     assert visitor.see_id() == "pia.premium"
     assert visitor.get("/logout").status == 307
     assert visitor.see_id() == "None"
     for line in running.log.splitlines():
-        assert json.loads(line)["event"] in ("login", "logout"), "and the log holds nothing else"
+        assert json.loads(line)["event"] in ("login", "logout"), "the log has no other lines"
 
 
-def test_it_needs_nothing_but_the_package_and_the_standard_library(task: Path, aws: Cloud) -> None:
+def test_the_app_needs_only_the_package_and_the_standard_library(task: Path, aws: Cloud) -> None:
     environment = {**aws.environment, "AWS_LAMBDA_FUNCTION_NAME": "x", "PYTHONDONTWRITEBYTECODE": "1"}
     without_site_packages = [str(PYTHON), "-S", "-c", "import app, chalicelib.transport, chalicelib.users"]
     subprocess.run(without_site_packages, cwd=task, env=environment, check=True)
 
 
-def test_nobody_costs_no_call(visitor: FunctionVisitor, aws: Cloud) -> None:
+def test_a_logged_out_visitor_causes_no_call(visitor: FunctionVisitor, aws: Cloud) -> None:
     visitor.see_id()
     visitor.begin()
     assert aws.aws.calls == aws.spotify.calls == []
 
 
-def test_a_login_costs_two_calls_of_spotify_and_one_write(visitor: FunctionVisitor, aws: Cloud) -> None:
+def test_a_login_costs_two_calls_to_spotify_and_one_write(visitor: FunctionVisitor, aws: Cloud) -> None:
     callback = visitor.agree(visitor.begin())
     aws.forget()
     visitor.get(callback)
@@ -49,7 +49,7 @@ def test_a_login_costs_two_calls_of_spotify_and_one_write(visitor: FunctionVisit
     assert aws.aws.calls == ["UpdateItem"]
 
 
-def test_a_signed_in_page_costs_one_consistent_read(visitor: FunctionVisitor, aws: Cloud) -> None:
+def test_a_page_for_a_logged_in_user_costs_one_consistent_read(visitor: FunctionVisitor, aws: Cloud) -> None:
     visitor.log_in()
     aws.forget()
     visitor.see_id()
@@ -64,9 +64,7 @@ def test_a_logout_costs_one_delete(visitor: FunctionVisitor, aws: Cloud) -> None
     assert (aws.aws.calls, aws.spotify.calls) == (["DeleteItem"], [])
 
 
-def test_the_initialization_reads_the_parameters_and_no_request_does(
-    task: Path, aws: Cloud, tmp_path: Path
-) -> None:
+def test_only_the_initialization_reads_the_parameters(task: Path, aws: Cloud, tmp_path: Path) -> None:
     aws.forget()
     with function(task, aws.environment, tmp_path / "log") as started:
         assert aws.aws.calls == ["GetParametersByPath"]
@@ -84,7 +82,7 @@ def test_the_second_login_opens_no_connection(visitor: FunctionVisitor, aws: Clo
     assert (aws.spotify.opened, aws.aws.opened) == (0, 0)
 
 
-def test_an_ordinary_profile_is_one_read_unit_and_one_write_unit(
+def test_an_ordinary_profile_costs_one_read_unit_and_one_write_unit(
     visitor: FunctionVisitor, aws: Cloud
 ) -> None:
     visitor.log_in("premium")
@@ -95,7 +93,7 @@ def test_an_ordinary_profile_is_one_read_unit_and_one_write_unit(
 
 
 @pytest.mark.parametrize("users", [10, 10_000])
-def test_a_visit_costs_the_same_whoever_else_is_there(
+def test_a_visit_costs_the_same_with_any_number_of_users(
     visitor: FunctionVisitor, aws: Cloud, users: int
 ) -> None:
     client = aws.client("dynamodb")

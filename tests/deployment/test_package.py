@@ -1,4 +1,4 @@
-"""What `make package` makes."""
+"""The zip that `make package` builds."""
 
 from __future__ import annotations
 
@@ -37,11 +37,13 @@ def files(package: Path) -> dict[str, bytes]:
         return {entry.filename: archive.read(entry) for entry in archive.infolist()}
 
 
-def test_it_holds_the_app_chalice_and_the_pinned_libraries_and_nothing_else(files: dict[str, bytes]) -> None:
+def test_the_package_contains_the_app_chalice_and_the_pinned_libraries_and_nothing_else(
+    files: dict[str, bytes],
+) -> None:
     tops = {name.partition("/")[0] for name in files}
     about = {name for name in tops if name.endswith(".dist-info")}
     assert tops - about == {"app.py", "chalice", "chalicelib", "__pycache__"} | LIBRARIES
-    pins = "".join((PROJECT / f"requirements{part}.txt").read_text() for part in ("", "-dev"))
+    pins = "".join((PROJECT / path).read_text() for path in ("requirements.txt", "requirements/dev.txt"))
     for name in about:
         library, version = name.removesuffix(".dist-info").split("-")
         assert re.search(rf"^{library.replace('_', '[-_]')}=={re.escape(version)} ", pins, re.MULTILINE), name
@@ -51,7 +53,7 @@ def test_it_holds_the_app_chalice_and_the_pinned_libraries_and_nothing_else(file
     }
 
 
-def test_it_holds_all_of_chalicelib_as_it_is(files: dict[str, bytes]) -> None:
+def test_the_package_contains_all_of_chalicelib_unchanged(files: dict[str, bytes]) -> None:
     sources = {
         str(path.relative_to(PROJECT)): path.read_bytes()
         for path in Path(PROJECT, "chalicelib").rglob("*")
@@ -61,21 +63,21 @@ def test_it_holds_all_of_chalicelib_as_it_is(files: dict[str, bytes]) -> None:
     assert {name: content for name, content in packed.items() if not name.endswith(".pyc")} == sources
 
 
-def test_it_holds_no_tests_no_secrets_and_no_git(files: dict[str, bytes]) -> None:
+def test_the_package_contains_no_tests_secrets_or_git_files(files: dict[str, bytes]) -> None:
     unwanted = re.compile(
         r"(^|/)(tests?|\.git|\.env|\.chalice|\.local|simulator|local)(/|$)|secret-key|\.so$"
     )
     assert [name for name in files if unwanted.search(name)] == []
 
 
-def test_the_bytecode_is_of_exactly_these_sources(files: dict[str, bytes]) -> None:
+def test_the_bytecode_matches_the_sources(files: dict[str, bytes]) -> None:
     sources = {name for name in files if name.endswith(".py")}
     for name in sources:
         path = PurePosixPath(name)
         compiled = files[str(path.parent / "__pycache__" / f"{path.stem}.{sys.implementation.cache_tag}.pyc")]
         assert compiled[:4] == importlib.util.MAGIC_NUMBER
         assert int.from_bytes(compiled[4:8], "little") == 0b01, (
-            "by hash, unchecked: Lambda's files do not change"
+            "hash-based and unchecked, because files on Lambda do not change"
         )
         assert compiled[8:16] == importlib.util.source_hash(files[name])
         assert marshal.loads(compiled[16:]) == compile(
@@ -88,21 +90,21 @@ def test_the_same_sources_give_the_same_bytes(package: Path, tmp_path: Path) -> 
     assert bundle.package("dev", tmp_path / "elsewhere").read_bytes() == package.read_bytes()
 
 
-def test_chalice_takes_it_as_it_is(package: Path, tmp_path: Path) -> None:
+def test_chalice_uploads_the_zip_unchanged(package: Path, tmp_path: Path) -> None:
     environment = clean_environment({"AWS_DEFAULT_REGION": "eu-west-1"})
     command = [str(Path(sys.executable).with_name("chalice")), "package", "--stage", "dev", str(tmp_path)]
     subprocess.run(command, cwd=package.parents[1], env=environment, check=True)
     assert (tmp_path / "deployment.zip").read_bytes() == package.read_bytes()
 
 
-def test_a_stage_that_does_not_exist_is_a_sentence() -> None:
+def test_an_unknown_stage_is_rejected() -> None:
     command = python("-m", "deploy.bundle", "prdo")
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr == "There is no stage 'prdo' in .chalice/config.json.\n    There are: dev, prod.\n"
+    assert done.stderr == "There is no stage 'prdo' in .chalice/config.json.\n    Use one of: dev, prod.\n"
 
 
-def test_botocore_can_do_what_the_policy_allows_and_nothing_else(task: Path) -> None:
+def test_botocore_knows_only_the_operations_that_the_policy_allows(task: Path) -> None:
     script = (
         "import botocore.session, botocore.utils\n"
         "session = botocore.session.Session()\n"
@@ -120,6 +122,6 @@ def test_botocore_can_do_what_the_policy_allows_and_nothing_else(task: Path) -> 
     assert lines == ["dynamodb DeleteItem GetItem UpdateItem", "ssm GetParametersByPath"]
 
 
-def test_an_action_may_stand_alone_in_a_policy() -> None:
+def test_an_action_in_a_policy_may_be_a_string_or_a_list() -> None:
     policy = {"Statement": [{"Action": "ssm:GetParametersByPath"}, {"Action": ["logs:PutLogEvents"]}]}
     assert descriptions.allowed(policy) == {"ssm": {"GetParametersByPath"}}

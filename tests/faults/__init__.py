@@ -1,1 +1,1 @@
-"""Everything that can go wrong between us and Spotify or DynamoDB, and what the visitor sees of it."""
+"""Faults of Spotify and DynamoDB, and what the visitor sees."""

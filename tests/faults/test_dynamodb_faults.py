@@ -1,4 +1,4 @@
-"""Every call of the users table, with every fault."""
+"""Every call to the users table, with every fault."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 
 from local.dynamodb import CREDENTIALS
 from tests.support.dynamodb import Fault, FaultyDynamoDB
-from tests.support.faults import full_house, nobody
+from tests.support.faults import never_accepting, unreachable
 from tests.support.gateway import STAGE_URL, GatewayVisitor
 from tests.support.table import Table
 
 SESSION = "__Host-spotify-session"
 PERMANENT = 9
-"""Faults in a row: more than any call is retried."""
+"""The number of faults in a row: more than the retries of any call."""
 
 FAULTS = {
     "throttled": Fault(400, "ThrottlingException"),
-    "over its capacity": Fault(400, "ProvisionedThroughputExceededException"),
-    "denied": Fault(400, "AccessDeniedException"),
+    "over capacity": Fault(400, "ProvisionedThroughputExceededException"),
+    "access denied": Fault(400, "AccessDeniedException"),
     "no such table": Fault(400, "ResourceNotFoundException"),
     "credentials expired": Fault(400, "ExpiredTokenException"),
-    "500 that did not happen": Fault(),
-    "500 that happened": Fault(happened=True),
+    "500, not applied": Fault(),
+    "500, applied": Fault(applied=True),
     "503 HTML": Fault(503, body=b"<html>Service Unavailable</html>"),
-    "a hang that did not happen": Fault(hangs=True),
-    "a hang that happened": Fault(hangs=True, happened=True),
-    "a truncated response": Fault(cut=0.5),
+    "no response, not applied": Fault(hangs=True),
+    "no response, applied": Fault(hangs=True, applied=True),
+    "a truncated response": Fault(truncate_to=0.5),
 }
-PERMITTED = {"throttled", "over its capacity"}
-"""Errors of the client's that a retry can heal; those of the server's always can be."""
+RETRYABLE = {"throttled", "over capacity"}
+"""The client errors that are retried. Server errors always are."""
 
-HAPPENED = {"500 that happened", "a hang that happened", "a truncated response"}
+APPLIED = {"500, applied", "no response, applied", "a truncated response"}
 
 
 @pytest.fixture
 def dynamodb(settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> FaultyDynamoDB:
-    """A DynamoDB with a users table of this test's own, to be broken."""
+    """A DynamoDB with a users table for this test, in which faults can be injected."""
     faulty = FaultyDynamoDB(DomainDispatcherApplication(create_backend_app))
     name = f"users-{uuid.uuid4()}"
     for variable, value in (CREDENTIALS | {"USERS_TABLE": name}).items():
@@ -59,7 +59,7 @@ def visitor(dynamodb: FaultyDynamoDB) -> GatewayVisitor:
 
 @pytest.fixture
 def items(dynamodb: FaultyDynamoDB) -> Callable[[], list[dict[str, Any]]]:
-    """Reads the table of this test."""
+    """A function that reads this test's table."""
     table = Table()
     table.name = os.environ["USERS_TABLE"]
     return table.items
@@ -73,8 +73,8 @@ def timed(visitor: GatewayVisitor, url: str) -> Any:
 
 
 @pytest.mark.parametrize("name", FAULTS)
-class TestLastingFaults:
-    def test_of_the_login_open_no_session(
+class TestPersistentFaults:
+    def test_a_login_that_cannot_be_stored_opens_no_session(
         self,
         visitor: GatewayVisitor,
         dynamodb: FaultyDynamoDB,
@@ -88,12 +88,12 @@ class TestLastingFaults:
         assert reply.status == 503
         assert f"{STAGE_URL}/login" in reply.links
         assert SESSION not in visitor.cookies
-        assert "We do not know whether your last step was completed" in reply.words
+        assert "We do not know if your last step took effect" in reply.words
         assert f"{STAGE_URL}/logout" in reply.links
         assert log[-1]["reason"] == "users_unavailable"
-        assert bool(items()) is (name in HAPPENED)
+        assert bool(items()) is (name in APPLIED)
 
-    def test_of_the_home_page_keep_the_cookie(
+    def test_a_home_page_that_fails_keeps_the_cookie(
         self, visitor: GatewayVisitor, dynamodb: FaultyDynamoDB, name: str
     ) -> None:
         visitor.log_in()
@@ -103,7 +103,7 @@ class TestLastingFaults:
         dynamodb.faults.clear()
         assert visitor.see_id() == "pia.premium"
 
-    def test_of_the_logout_keep_the_cookie_and_say_so(
+    def test_a_logout_that_fails_keeps_the_cookie_and_can_be_retried(
         self,
         visitor: GatewayVisitor,
         dynamodb: FaultyDynamoDB,
@@ -113,17 +113,17 @@ class TestLastingFaults:
         visitor.log_in()
         dynamodb.faults["DeleteItem"] = [FAULTS[name]] * PERMANENT
         reply = timed(visitor, "/logout")
-        assert reply.status == 503 or not items(), "never reported as done when it was not"
+        assert reply.status == 503 or not items(), "a failed deletion is never reported as done"
         assert (SESSION in visitor.cookies) is (reply.status == 503)
         dynamodb.faults.clear()
-        assert visitor.get("/logout").status == 307, "trying again works"
+        assert visitor.get("/logout").status == 307, "a retry works"
         assert items() == []
         assert visitor.see_id() == "None"
 
 
 @pytest.mark.parametrize("name", FAULTS)
 @pytest.mark.parametrize("operation", ["UpdateItem", "GetItem", "DeleteItem"])
-def test_a_single_fault_is_not_noticed_or_reported(
+def test_a_single_fault_is_retried_if_retryable_and_reported_otherwise(
     visitor: GatewayVisitor,
     dynamodb: FaultyDynamoDB,
     items: Callable[[], list[dict[str, Any]]],
@@ -131,35 +131,35 @@ def test_a_single_fault_is_not_noticed_or_reported(
     name: str,
 ) -> None:
     fault = FAULTS[name]
-    healed = fault.status >= 500 or name in PERMITTED
+    retryable = fault.status >= 500 or name in RETRYABLE
     dynamodb.faults[operation] = [fault]
     statuses = [visitor.log_in().status, visitor.get("/").status, visitor.get("/logout").status]
-    assert (503 in statuses) is not healed
+    assert (503 in statuses) is not retryable
     visitor.get("/logout")
     assert items() == []
 
 
-def test_a_dead_cookie_stays_dead_though_a_write_happened_twice(
+def test_an_ended_session_stays_ended_when_a_write_is_applied_twice(
     visitor: GatewayVisitor, dynamodb: FaultyDynamoDB
 ) -> None:
     visitor.log_in()
     copy = GatewayVisitor(cookies=dict(visitor.cookies))
     visitor.get("/logout")
     for _ in range(2):
-        dynamodb.faults["UpdateItem"] = [Fault(happened=True)]
+        dynamodb.faults["UpdateItem"] = [Fault(applied=True)]
         visitor.log_in()
         assert copy.see_id() == "None"
-    dynamodb.faults["UpdateItem"] = [Fault(happened=True), Fault(happened=True)]
+    dynamodb.faults["UpdateItem"] = [Fault(applied=True), Fault(applied=True)]
     copies = [GatewayVisitor(cookies=dict(visitor.cookies))]
     visitor.log_in()
-    assert [each.see_id() for each in copies] == ["None"], "a second login in this browser ended it"
+    assert [each.see_id() for each in copies] == ["None"], "the second login in this browser ended it"
     assert visitor.see_id() == "pia.premium"
 
 
-def test_a_late_write_cannot_bring_back_what_a_logout_ended(
+def test_every_retry_of_a_login_write_sends_a_new_login_id(
     visitor: GatewayVisitor, dynamodb: FaultyDynamoDB
 ) -> None:
-    """A try that hung is repeated; whatever of both arrives, no login id is ever sent twice."""
+    """A request that timed out can still arrive after a logout. It must not restore a login ID."""
     seen: list[str] = []
     inner = dynamodb.app
 
@@ -171,13 +171,13 @@ def test_a_late_write_cannot_bring_back_what_a_logout_ended(
         return inner(environ, start_response)
 
     dynamodb.app = spy
-    dynamodb.faults["UpdateItem"] = [Fault(happened=True), Fault(happened=True)]
+    dynamodb.faults["UpdateItem"] = [Fault(applied=True), Fault(applied=True)]
     assert visitor.log_in().status == 307
     assert len(seen) == len(set(seen)) == 3
     assert all(len(login_id) == 22 for login_id in seen)
 
 
-def test_another_accounts_login_stands_though_the_session_before_could_not_be_ended(
+def test_a_login_with_another_account_succeeds_if_the_old_session_cannot_be_ended(
     visitor: GatewayVisitor, dynamodb: FaultyDynamoDB, log: list[dict[str, Any]]
 ) -> None:
     visitor.log_in("premium")
@@ -188,28 +188,28 @@ def test_another_accounts_login_stands_though_the_session_before_could_not_be_en
     assert visitor.get(callback).status == 307
     assert (log[-1]["outcome"], log[-1]["detail"]) == ("completed", "previous_session_not_ended")
     assert visitor.see_id() == "31deva"
-    assert copy.see_id() == "pia.premium", "the session that is still open"
+    assert copy.see_id() == "pia.premium", "the old session is still open"
 
 
-def test_a_login_that_may_have_failed_leaves_the_session_before_open(
+def test_a_login_that_cannot_be_stored_keeps_the_previous_session(
     visitor: GatewayVisitor, dynamodb: FaultyDynamoDB
 ) -> None:
     visitor.log_in("premium")
     callback = visitor.agree(visitor.begin(), "development")
-    dynamodb.faults["UpdateItem"] = [Fault(happened=True)] * PERMANENT
+    dynamodb.faults["UpdateItem"] = [Fault(applied=True)] * PERMANENT
     assert visitor.get(callback).status == 503
     dynamodb.faults.clear()
-    assert visitor.see_id() == "pia.premium", "the home page shows the state, as the message says"
+    assert visitor.see_id() == "pia.premium", "the home page shows who is logged in, as the error page says"
 
 
-@pytest.mark.parametrize("where", [nobody, full_house])
-def test_a_dynamodb_that_cannot_be_reached_is_a_page_in_time(
+@pytest.mark.parametrize("url_of", [unreachable, never_accepting])
+def test_an_unreachable_dynamodb_gives_an_error_page_in_time(
     visitor: GatewayVisitor,
     log: list[dict[str, Any]],
     monkeypatch: pytest.MonkeyPatch,
-    where: Callable[[], str],
+    url_of: Callable[[], str],
 ) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", where())
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url_of())
     monkeypatch.setenv("USERS_TABLE", f"users-{uuid.uuid4()}")
     started = time.monotonic()
     reply = visitor.log_in()
@@ -217,7 +217,7 @@ def test_a_dynamodb_that_cannot_be_reached_is_a_page_in_time(
     assert (reply.status, log[-1]["reason"]) == (503, "users_unavailable")
 
 
-def test_an_item_that_vanishes_between_calls_is_a_logout(
+def test_a_user_whose_item_was_deleted_is_logged_out(
     visitor: GatewayVisitor, items: Callable[[], list[dict[str, Any]]]
 ) -> None:
     visitor.log_in()

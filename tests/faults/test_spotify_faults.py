@@ -1,4 +1,4 @@
-"""Every endpoint of Spotify's, with every fault."""
+"""Both Spotify endpoints, with every fault."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import pytest
 from tests.support.faults import (
     Behaviour,
     FaultServer,
-    answer,
     close,
-    drip,
-    full_house,
+    drip_body,
     hang,
-    nobody,
-    partly,
+    mid_body,
+    never_accepting,
     reset,
+    response,
+    unreachable,
 )
 from tests.support.gateway import STAGE_URL, GatewayVisitor
 from tests.support.table import Table
@@ -29,67 +29,67 @@ LARGE = b'{"id": "' + b"x" * 2_000_000 + b'"}'
 QUOTA = {"error": {"status": 429, "message": "Too many requests", "reason": "QUOTA_EXCEEDED"}}
 
 BOTH: dict[str, tuple[Behaviour, tuple[int, str]]] = {
-    "closed before an answer": (close, DOWN),
-    "reset before an answer": (reset, DOWN),
-    "closed in the body": (partly(close), DOWN),
-    "reset in the body": (partly(reset), DOWN),
-    "hang before the headers": (hang, TIMEOUT),
-    "hang in the body": (partly(hang), TIMEOUT),
-    "drip": (drip, TIMEOUT),
+    "closed before a response": (close, DOWN),
+    "reset before a response": (reset, DOWN),
+    "closed in the body": (mid_body(close), DOWN),
+    "reset in the body": (mid_body(reset), DOWN),
+    "no response": (hang, TIMEOUT),
+    "hangs in the body": (mid_body(hang), TIMEOUT),
+    "a dripping body": (drip_body, TIMEOUT),
     "not HTTP": (lambda connection: connection.sendall(b"SSH-2.0-x\r\n"), DOWN),
-    "404": (answer(404, b"<html>"), MALFORMED),
-    "418": (answer(418), MALFORMED),
+    "404": (response(404, b"<html>"), MALFORMED),
+    "418": (response(418), MALFORMED),
     "204": (lambda connection: connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n"), MALFORMED),
-    "302": (answer(302, Location="https://evil.example/"), MALFORMED),
-    "429 after 3600": (answer(429, b"", Retry_After="3600"), LIMITED),
-    "429 after 5": (answer(429, b"", Retry_After="5"), LIMITED),
-    "429 without a wait": (answer(429, {"error": {"status": 429, "message": "API rate limit exceeded"}}), LIMITED),
-    "429 after garbage": (answer(429, b"", Retry_After="in a while"), LIMITED),
-    "429 over quota": (answer(429, QUOTA), LIMITED),
-    "500 JSON": (answer(500, {"error": "server_error"}), DOWN),
-    "502 HTML": (answer(502, b"<html><h1>502 Bad Gateway</h1></html>", Content_Type="text/html"), DOWN),
-    "503 empty": (answer(503), DOWN),
-    "HTML": (answer(200, b"<html>", Content_Type="text/html"), MALFORMED),
-    "half of a document": (answer(200, b'{"id": "x", "access_token": "'), MALFORMED),
-    "a list": (answer(200, [1]), MALFORMED),
-    "a string": (answer(200, "access_token id"), MALFORMED),
-    "an empty object": (answer(200, {}), MALFORMED),
-    "wrong types": (answer(200, {"access_token": [1], "id": {"id": 1}}), MALFORMED),
-    "2 MB": (answer(200, LARGE), MALFORMED),
-    "not UTF-8": (answer(200, b'{"id": "\xff", "access_token": "\xff"}'), MALFORMED),
-    "a broken gzip": (answer(200, b"not gzip", Content_Encoding="gzip"), DOWN),
+    "302": (response(302, Location="https://evil.example/"), MALFORMED),
+    "429, Retry-After 3600": (response(429, b"", Retry_After="3600"), LIMITED),
+    "429, Retry-After 5": (response(429, b"", Retry_After="5"), LIMITED),
+    "429 without Retry-After": (response(429, {"error": {"status": 429, "message": "API rate limit exceeded"}}), LIMITED),
+    "429, malformed Retry-After": (response(429, b"", Retry_After="in a while"), LIMITED),
+    "429 over quota": (response(429, QUOTA), LIMITED),
+    "500 JSON": (response(500, {"error": "server_error"}), DOWN),
+    "502 HTML": (response(502, b"<html><h1>502 Bad Gateway</h1></html>", Content_Type="text/html"), DOWN),
+    "503 empty": (response(503), DOWN),
+    "HTML": (response(200, b"<html>", Content_Type="text/html"), MALFORMED),
+    "truncated JSON": (response(200, b'{"id": "x", "access_token": "'), MALFORMED),
+    "a list": (response(200, [1]), MALFORMED),
+    "a string": (response(200, "access_token id"), MALFORMED),
+    "an empty object": (response(200, {}), MALFORMED),
+    "wrong types": (response(200, {"access_token": [1], "id": {"id": 1}}), MALFORMED),
+    "2 MB": (response(200, LARGE), MALFORMED),
+    "not UTF-8": (response(200, b'{"id": "\xff", "access_token": "\xff"}'), MALFORMED),
+    "a broken gzip": (response(200, b"not gzip", Content_Encoding="gzip"), DOWN),
 }  # fmt: skip
 
 TOKEN: dict[str, tuple[Behaviour, tuple[int, str]]] = {
-    "invalid_grant": (answer(400, {"error": "invalid_grant"}), (400, "invalid_grant")),
-    "invalid_client": (answer(400, {"error": "invalid_client"}), (500, "invalid_client")),
-    "invalid_client by 401": (answer(401, {"error": "invalid_client"}), (500, "invalid_client")),
-    "invalid_request": (answer(400, {"error": "invalid_request"}), MALFORMED),
-    "403": (answer(403, b"Forbidden"), MALFORMED),
-    "429 after 0": (answer(429, b"", Retry_After="0"), LIMITED),
-    "a token that is a header": (answer(200, {"access_token": "x\r\nY: z"}), MALFORMED),
+    "invalid_grant": (response(400, {"error": "invalid_grant"}), (400, "invalid_grant")),
+    "invalid_client": (response(400, {"error": "invalid_client"}), (500, "invalid_client")),
+    "invalid_client, 401": (response(401, {"error": "invalid_client"}), (500, "invalid_client")),
+    "invalid_request": (response(400, {"error": "invalid_request"}), MALFORMED),
+    "403": (response(403, b"Forbidden"), MALFORMED),
+    "429, Retry-After 0": (response(429, b"", Retry_After="0"), LIMITED),
+    "a token with a line break": (response(200, {"access_token": "x\r\nY: z"}), MALFORMED),
 }
 
 ME: dict[str, tuple[Behaviour, tuple[int, str]]] = {
-    "400": (answer(400), MALFORMED),
-    "401": (answer(401, {"error": {"status": 401, "message": "The access token expired"}}), MALFORMED),
-    "403 not listed": (answer(403, b"The user is not registered for this application."), (403, "not_on_user_list")),
+    "400": (response(400), MALFORMED),
+    "401": (response(401, {"error": {"status": 401, "message": "The access token expired"}}), MALFORMED),
+    "403 not listed": (response(403, b"The user is not registered for this application."), (403, "not_on_user_list")),
     "403 not listed, JSON": (
-        answer(403, {"error": {"status": 403, "message": "User not registered"}}),
+        response(403, {"error": {"status": 403, "message": "User not registered"}}),
         (403, "not_on_user_list"),
     ),
-    "403 no Premium": (answer(403, b"Active premium subscription required"), (403, "premium_required")),
-    "403 otherwise": (answer(403, b""), (403, "spotify_forbids")),
-    "no id": (answer(200, {"display_name": "x"}), (502, "profile_invalid")),
-    "an empty id": (answer(200, {"id": ""}), (502, "profile_invalid")),
-    "an id that is a number": (answer(200, {"id": 7}), (502, "profile_invalid")),
-    "a lone surrogate": (answer(200, b'{"id": "\\ud800"}'), (502, "profile_invalid")),
-    "a long id": (answer(200, {"id": "x" * 2049, "account_id": "x"}), (502, "profile_invalid")),
-    "a deep document": (answer(200, b'{"id": "x", "a": ' + b"[" * 50_000), (502, "profile_invalid")),
+    "403 no Premium": (response(403, b"Active premium subscription required"), (403, "premium_required")),
+    "403 for another reason": (response(403, b""), (403, "spotify_forbids")),
+    "no id": (response(200, {"display_name": "x"}), (502, "profile_invalid")),
+    "an empty id": (response(200, {"id": ""}), (502, "profile_invalid")),
+    "an id that is a number": (response(200, {"id": 7}), (502, "profile_invalid")),
+    "a lone surrogate": (response(200, b'{"id": "\\ud800"}'), (502, "profile_invalid")),
+    "a long id": (response(200, {"id": "x" * 2049, "account_id": "x"}), (502, "profile_invalid")),
+    "deeply nested JSON": (response(200, b'{"id": "x", "a": ' + b"[" * 50_000), (502, "profile_invalid")),
 }  # fmt: skip
 
-PROFILE_INVALID = {"HTML", "half of a document", "a list", "a string", "an empty object", "wrong types"}
-"""What has no usable id is, of the profile, that."""
+PROFILE_INVALID = {"HTML", "truncated JSON", "a list", "a string", "an empty object", "wrong types"}
+"""Responses that contain no usable ID: for /v1/me, an invalid profile."""
 
 CASES = [
     pytest.param(endpoint, behaviour, expected, id=f"{endpoint}-{name}")
@@ -100,14 +100,14 @@ CASES = [
 
 
 def log_in(visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch, endpoint: str, url: str) -> Any:
-    """Agree at a good Spotify, and come back when the endpoint is at another URL."""
+    """Agree at the working simulator, then send the callback with one endpoint at another URL."""
     callback = visitor.agree(visitor.begin())
     monkeypatch.setenv(SETTING[endpoint], url)
     return visitor.get(callback)
 
 
 @pytest.mark.parametrize(("endpoint", "behaviour", "expected"), CASES)
-def test_a_fault_is_a_page_in_time_and_nothing_half_done(
+def test_a_spotify_fault_gives_an_error_page_in_time_and_stores_nothing(
     visitor: GatewayVisitor,
     table: Table,
     log: list[dict[str, Any]],
@@ -123,54 +123,56 @@ def test_a_fault_is_a_page_in_time_and_nothing_half_done(
     assert (reply.status, log[-1]["reason"]) == expected
     assert "Reference: " in reply.words
     assert f"{STAGE_URL}/login" in reply.links
-    assert not any("session" in line for line in reply.set_cookies), "no session without a record"
+    assert not any("session" in line for line in reply.set_cookies), (
+        "no session is opened unless the user is stored"
+    )
     assert table.items() == []
-    assert server.asked == 1 if endpoint == "token" else 1 <= server.asked <= 3, "no code is sent twice"
+    assert server.requests == 1 if endpoint == "token" else 1 <= server.requests <= 3, "the code is sent once"
     if expected == LIMITED:
         assert 1 <= int(reply.headers["retry-after"]) <= 86_400
 
 
 @pytest.mark.parametrize("endpoint", SETTING)
-@pytest.mark.parametrize("where", [nobody, full_house])
-def test_a_spotify_that_cannot_be_reached_is_a_page_in_time(
+@pytest.mark.parametrize("url_of", [unreachable, never_accepting])
+def test_an_unreachable_spotify_gives_an_error_page_in_time(
     visitor: GatewayVisitor,
     table: Table,
     log: list[dict[str, Any]],
     monkeypatch: pytest.MonkeyPatch,
     endpoint: str,
-    where: Any,
+    url_of: Any,
 ) -> None:
     started = time.monotonic()
-    reply = log_in(visitor, monkeypatch, endpoint, where())
+    reply = log_in(visitor, monkeypatch, endpoint, url_of())
     assert time.monotonic() - started < 20
     assert (reply.status, log[-1]["reason"]) == (502, "spotify_unreachable")
     assert table.items() == []
 
 
 @pytest.mark.parametrize(
-    "trouble",
+    "fault",
     [
-        answer(500),
-        answer(502, b"<html>"),
-        answer(429, b"", Retry_After="1"),
-        answer(429, b"", Retry_After="0"),
+        response(500),
+        response(502, b"<html>"),
+        response(429, b"", Retry_After="1"),
+        response(429, b"", Retry_After="0"),
         close,
         reset,
-        partly(close),
+        mid_body(close),
     ],
 )
-def test_a_single_trouble_of_the_profile_is_healed_unnoticed(
-    visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch, trouble: Behaviour
+def test_a_profile_request_that_fails_once_is_retried(
+    visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch, fault: Behaviour
 ) -> None:
-    server = FaultServer([trouble, answer(200, {"id": "somebody"})])
+    server = FaultServer([fault, response(200, {"id": "test-user"})])
     assert log_in(visitor, monkeypatch, "me", server.serve()).status == 307
-    assert server.asked == 2
-    assert visitor.see_id() == "somebody"
+    assert server.requests == 2
+    assert visitor.see_id() == "test-user"
 
 
-def test_a_fault_leaves_the_session_before_as_it_was(
+def test_a_failed_login_keeps_the_previous_session(
     visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     visitor.log_in("premium")
-    assert log_in(visitor, monkeypatch, "me", nobody()).status == 502
+    assert log_in(visitor, monkeypatch, "me", unreachable()).status == 502
     assert visitor.see_id() == "pia.premium"

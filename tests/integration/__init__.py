@@ -1,1 +1,1 @@
-"""Real processes over HTTP: the local server, the emulated table, the simulated Spotify."""
+"""Tests over HTTP between real processes: the local server, the emulated table, the simulated Spotify."""

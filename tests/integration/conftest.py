@@ -1,4 +1,4 @@
-"""The world as processes, once for each worker of the test run."""
+"""The app, Spotify and DynamoDB as processes, started once for each test worker."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def visitor(world: World) -> HttpVisitor:
 
 @pytest.fixture
 def table(world: World) -> Iterator[Table]:
-    """The users table, empty afterwards."""
+    """The users table, emptied after the test."""
     table = world.table
     yield table
     for item in table.items():

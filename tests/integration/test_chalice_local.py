@@ -1,4 +1,4 @@
-"""Plain `chalice local`, without any of our tooling."""
+"""Plain `chalice local`, without this project's tooling."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def port() -> int:
 
 @pytest.fixture
 def chalice_local(port: int, request: pytest.FixtureRequest) -> Iterator[None]:
-    """`chalice local` with the variables that the test names."""
+    """Run `chalice local` with the variables that the test sets."""
     with running([*CHALICE, "local", "--port", str(port), "--no-autoreload"], request.param):
         wait_until_served(port)
         yield
 
 
 @pytest.mark.parametrize("chalice_local", [SETTINGS], indirect=True)
-def test_three_variables_are_enough_to_begin_a_login(chalice_local: None, port: int) -> None:
+def test_three_variables_are_enough_to_start_a_login(chalice_local: None, port: int) -> None:
     visitor = HttpVisitor(f"http://127.0.0.1:{port}")
     assert visitor.see_id() == "None"
     url = visitor.begin()
@@ -48,7 +48,7 @@ def test_three_variables_are_enough_to_begin_a_login(chalice_local: None, port: 
 
 
 @pytest.mark.parametrize("chalice_local", [{}], indirect=True)
-def test_none_is_enough_for_the_home_page(chalice_local: None, port: int) -> None:
+def test_the_home_page_needs_no_variables(chalice_local: None, port: int) -> None:
     visitor = HttpVisitor(f"http://127.0.0.1:{port}")
     assert visitor.see_id() == "None"
     assert visitor.get("/login").status == 500
@@ -57,7 +57,7 @@ def test_none_is_enough_for_the_home_page(chalice_local: None, port: int) -> Non
 @pytest.mark.parametrize(
     "chalice_local", [{**SETTINGS, "SPOTIFY_REDIRECT_URI": "http://localhost:5000/callback"}], indirect=True
 )
-def test_a_redirect_uri_on_localhost_is_kept_to(chalice_local: None, port: int) -> None:
+def test_a_redirect_uri_on_localhost_is_used_as_configured(chalice_local: None, port: int) -> None:
     reply = requests.get(
         f"http://127.0.0.1:{port}/login",
         headers={"Host": "localhost:5000"},
@@ -69,7 +69,7 @@ def test_a_redirect_uri_on_localhost_is_kept_to(chalice_local: None, port: int) 
     assert elsewhere.headers["Location"] == "http://localhost:5000/login?moved=1"
 
 
-def test_the_whole_login_stays_on_localhost(world: World, table: Table, port: int) -> None:
+def test_a_login_on_localhost_stays_on_localhost(world: World, table: Table, port: int) -> None:
     home = f"http://localhost:{port}"
     settings = {**world.environment, "SPOTIFY_REDIRECT_URI": "http://localhost:5000/callback"}
     with running([*CHALICE, "local", "--port", str(port), "--no-autoreload"], settings):

@@ -16,7 +16,7 @@ PATCHES = re.findall(
     r"```diff\n(.*?)```", (PROJECT / "docs" / "extending.md").read_text(encoding="utf-8"), re.DOTALL
 )
 
-STORY = """
+SETUP = """
 import os
 from moto import mock_aws
 from simulator.loopback import serve
@@ -30,7 +30,7 @@ os.environ |= {
     "SPOTIFY_CLIENT_SECRET": Application.client_secret,
     "SPOTIFY_ACCOUNTS_URL": spotify,
     "SPOTIFY_API_URL": spotify,
-    "SECRET_KEY": "a key of the tests which opens nothing",
+    "SECRET_KEY": "a signing key that is used only in tests",
     "USERS_TABLE": TABLE,
     "AWS_DEFAULT_REGION": "eu-west-1",
     "AWS_ACCESS_KEY_ID": "testing",
@@ -58,14 +58,14 @@ EXAMPLES = {
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of the app, to be changed."""
+    """A copy of the app that a test can change."""
     shutil.copytree(PROJECT / "chalicelib", tmp_path / "chalicelib")
     shutil.copy(PROJECT / "app.py", tmp_path)
     return tmp_path
 
 
 def add(path: Path, lines: list[str]) -> None:
-    """Add the lines that begin with `+` to a file, below the line that comes first, which stands there once."""
+    """Insert the lines that begin with `+` below the other line, which must occur once in the file."""
     anchor = [line[1:] for line in lines if not line.startswith("+")]
     added = [line[1:] for line in lines if line.startswith("+")]
     if not anchor:
@@ -78,26 +78,26 @@ def add(path: Path, lines: list[str]) -> None:
 
 
 @pytest.mark.parametrize(("patch", "example"), list(zip(PATCHES, EXAMPLES, strict=True)))
-def test_an_example_works_as_it_stands(checkout: Path, patch: str, example: str) -> None:
+def test_an_example_works_when_applied(checkout: Path, patch: str, example: str) -> None:
     for section in patch.split("--- ")[1:]:
         name, _, lines = section.partition("\n")
         add(checkout / name, lines.splitlines())
     subprocess.run(
-        python("-c", STORY + EXAMPLES[example]),
+        python("-c", SETUP + EXAMPLES[example]),
         cwd=checkout,
         env=clean_environment({"PYTHONPATH": f"{checkout}:{PROJECT}"}),
         check=True,
     )
 
 
-def test_the_scopes_of_the_example_are_asked_for() -> None:
+def test_the_example_scopes_are_requested() -> None:
     text = (PROJECT / "docs" / "extending.md").read_text(encoding="utf-8")
     (scope,) = re.findall(r'SPOTIFY_SCOPE="([^"]+)"', text)
-    story = f"""
+    script = f"""
     os.environ["SPOTIFY_SCOPE"] = {scope!r}
     assert "2 permissions" in visitor.get("/").words
     assert visitor.log_in("premium").status == 307
     assert visitor.see_id() == "pia.premium"
 """
     environment = clean_environment({"PYTHONPATH": str(PROJECT)})
-    subprocess.run(python("-c", STORY + story), env=environment, check=True)
+    subprocess.run(python("-c", SETUP + script), env=environment, check=True)

@@ -35,7 +35,7 @@ PARTS = ("app.py", "chalicelib", ".chalice", "deploy", "local", "simulator")
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A copy of what runs, to be edited."""
+    """A copy of the app and its tooling that a test can edit."""
     for part in PARTS:
         source, target = PROJECT / part, tmp_path / part
         if source.is_dir():
@@ -47,22 +47,22 @@ def clone(tmp_path: Path) -> Path:
 
 @contextlib.contextmanager
 def run(clone: Path, port: int, environment: dict[str, str] | None = None) -> Iterator[Process]:
-    """Run `make run`'s program; nothing of it may be left afterwards."""
+    """Run the program that `make run` starts, and stop it afterwards."""
     with running(python("-m", "local", "--port", str(port)), environment, clone) as program:
         yield program
 
 
-def served_by(program: Process) -> list[int]:
-    """The ports that the banner names."""
+def ports_of(program: Process) -> list[int]:
+    """The ports in the banner: the app's and Spotify's."""
     banner = program.wait_for(r"(?s)Log in at  http://127.0.0.1:(\d+).*Spotify:.*?http://127.0.0.1:(\d+)")
     return [int(banner[1]), int(banner[2])]
 
 
-def until(condition: object, seconds: float = 15) -> None:
+def wait_until(condition: object, seconds: float = 15) -> None:
     assert callable(condition)
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it never came"
+        assert time.monotonic() < deadline, f"still false after {seconds} s"
         time.sleep(0.1)
 
 
@@ -72,27 +72,27 @@ def title(port: int) -> str:
     return ""
 
 
-def test_everything_runs_reloads_and_ends(clone: Path) -> None:
+def test_make_run_serves_reloads_and_stops(clone: Path) -> None:
     port = free_port()
     with run(clone, port) as program:
-        ports = served_by(program)
+        ports = ports_of(program)
         visitor = HttpVisitor(f"http://127.0.0.1:{port}")
         visitor.log_in()
         assert visitor.see_id() == "pia.premium"
 
         template = clone / "chalicelib" / "pages" / "logged_out.html"
         template.write_text(template.read_text().replace("User ID", "Edited: User ID"))
-        until(lambda: "Edited: User ID" in title(port))
-        assert visitor.see_id() == "pia.premium", "what is stored outlives a reload"
+        wait_until(lambda: "Edited: User ID" in title(port))
+        assert visitor.see_id() == "pia.premium", "stored users survive a reload"
 
         app = (clone / "app.py").read_text()
         (clone / "app.py").write_text(app + "\ndef broken(:\n")
         program.wait_for(
-            r"app.py\", line \d+\n *def broken\(:\n\nSyntaxError[^\n]*\n\nThe next save starts it"
+            r"app.py\", line \d+\n *def broken\(:\n\nSyntaxError[^\n]*\n\nFix this and save the file"
         )
         assert "Traceback" not in program.output
         (clone / "app.py").write_text(app + "\n")
-        until(lambda: "User ID" in title(port))
+        wait_until(lambda: "User ID" in title(port))
 
         visitor.get("/logout")
         assert program.end(signal.SIGTERM) == 0
@@ -107,29 +107,29 @@ def test_everything_runs_reloads_and_ends(clone: Path) -> None:
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.3, 0.8, 1.5])
-def test_a_signal_ends_it_at_any_moment_of_the_start(clone: Path, delay: float) -> None:
+def test_a_signal_stops_it_at_any_point_during_startup(clone: Path, delay: float) -> None:
     port = free_port()
     with run(clone, port) as program:
         time.sleep(delay)
         status = program.end(signal.SIGINT if delay else signal.SIGTERM)
     assert status in {0, -signal.SIGTERM, -signal.SIGINT}
-    until(lambda: is_free(port))
+    wait_until(lambda: is_free(port))
     assert processes_in(clone) == []
 
 
-def test_a_signal_ends_it_in_the_middle_of_a_reload(clone: Path) -> None:
+def test_a_signal_stops_it_during_a_reload(clone: Path) -> None:
     port = free_port()
     with run(clone, port) as program:
-        served_by(program)
+        ports_of(program)
         (clone / "app.py").touch()
         time.sleep(1.1)
         assert program.end(signal.SIGINT) == 0
-    until(lambda: is_free(port))
+    wait_until(lambda: is_free(port))
     assert processes_in(clone) == []
 
 
 def processes_in(folder: Path) -> list[str]:
-    """The processes that work in a folder."""
+    """The command lines of the processes whose working directory is this folder."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -138,7 +138,7 @@ def processes_in(folder: Path) -> list[str]:
     return found
 
 
-def test_a_port_in_use_is_one_clear_sentence_at_once(clone: Path) -> None:
+def test_a_port_in_use_is_reported_at_once(clone: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -149,16 +149,16 @@ def test_a_port_in_use_is_one_clear_sentence_at_once(clone: Path) -> None:
     assert f"make run PORT={port + 1}" in program.output
 
 
-def test_the_real_spotify_is_used_where_a_client_is_set(clone: Path) -> None:
+def test_the_real_spotify_is_used_if_client_id_and_secret_are_set(clone: Path) -> None:
     port = free_port()
     real = {"SPOTIFY_CLIENT_ID": "the-id", "SPOTIFY_CLIENT_SECRET": "the-secret"}
     with run(clone, port, real) as program:
-        program.wait_for("Ctrl-C ends it")
-        assert f"register http://127.0.0.1:{port}/callback there" in program.output
+        program.wait_for("Press Ctrl-C to stop")
+        assert f"redirect URI there:\n           http://127.0.0.1:{port}/callback\n" in program.output
         assert HttpVisitor(f"http://127.0.0.1:{port}").begin().startswith("https://accounts.spotify.com/")
 
 
-def test_a_redirect_uri_that_spotify_refuses_is_warned_of(clone: Path) -> None:
+def test_a_redirect_uri_on_localhost_prints_a_warning(clone: Path) -> None:
     port = free_port()
     real = {
         "SPOTIFY_CLIENT_ID": "the-id",
@@ -166,30 +166,32 @@ def test_a_redirect_uri_that_spotify_refuses_is_warned_of(clone: Path) -> None:
         "SPOTIFY_REDIRECT_URI": f"http://localhost:{port}/callback",
     }
     with run(clone, port, real) as program:
-        program.wait_for("Spotify has refused localhost")
+        program.wait_for("Spotify rejects new localhost URIs")
 
 
 @pytest.mark.parametrize("given", ["SPOTIFY_CLIENT_ID", "SPOTIFY_CLIENT_SECRET"])
-def test_half_of_an_application_is_one_clear_sentence(clone: Path, given: str) -> None:
+def test_setting_only_one_of_client_id_and_secret_is_an_error(clone: Path, given: str) -> None:
     with run(clone, free_port(), {given: "given"}) as program:
         assert program.wait() == 2
-    assert program.output.startswith(f"Only {given} is set.")
+    assert program.output.startswith(f"{given} is set, but ")
 
 
-def test_a_redirect_uri_of_another_port_is_one_clear_sentence(clone: Path) -> None:
+def test_a_redirect_uri_with_another_port_is_an_error(clone: Path) -> None:
     with run(clone, 5123, {"SPOTIFY_REDIRECT_URI": "http://127.0.0.1:5000/callback"}) as program:
         assert program.wait() == 2
-    assert program.output.startswith("SPOTIFY_REDIRECT_URI leads to port 5000, and this is port 5123.")
+    assert program.output.startswith(
+        "SPOTIFY_REDIRECT_URI is 'http://127.0.0.1:5000/callback', but make run uses port 5123."
+    )
 
 
 @pytest.mark.parametrize("port", ["", "abc", "0", "65536"])
-def test_what_is_no_port_is_one_clear_sentence(clone: Path, port: str) -> None:
+def test_an_invalid_port_is_an_error(clone: Path, port: str) -> None:
     with running(python("-m", "local", "--port", port), cwd=clone) as program:
         assert program.wait() == 2
     assert program.output.startswith(f"{port!r} is not a port")
 
 
-def test_a_server_whose_port_was_just_taken_says_so_and_ends(clone: Path) -> None:
+def test_the_server_reports_a_port_that_was_just_taken_and_exits(clone: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -197,12 +199,12 @@ def test_a_server_whose_port_was_just_taken_says_so_and_ends(clone: Path) -> Non
         server = python("-m", "local.server", "--host", "127.0.0.1", "--port", port)
         with running(server, {"AWS_DEFAULT_REGION": "us-east-1"}, clone) as program:
             program.wait()
-    assert f"Port {port} cannot be served: Address already in use." in program.output
+    assert f"Could not open port {port}: Address already in use." in program.output
     assert "Traceback" not in program.output
 
 
-def test_it_asks_nothing_of_the_terminal(clone: Path) -> None:
-    port, (ours, terminal) = free_port(), pty.openpty()
+def test_make_run_leaves_the_terminal_settings_unchanged(clone: Path) -> None:
+    port, (controller, terminal) = free_port(), pty.openpty()
     before = termios.tcgetattr(terminal)
     command = python("-m", "local", "--port", str(port))
     program = subprocess.Popen(
@@ -212,27 +214,27 @@ def test_it_asks_nothing_of_the_terminal(clone: Path) -> None:
         wait_until_served(port)
         program.send_signal(signal.SIGQUIT)
         assert program.wait(10) == 0
-        assert "\x1b" not in os.read(ours, 10_000).decode()
+        assert "\x1b" not in os.read(controller, 10_000).decode()
         assert termios.tcgetattr(terminal) == before
     finally:
         program.kill()
         program.wait()
-        os.close(ours)
+        os.close(controller)
         os.close(terminal)
-    until(lambda: is_free(port))
+    wait_until(lambda: is_free(port))
 
 
-def test_make_run_is_that_program() -> None:
+def test_make_run_starts_the_local_package() -> None:
     dry = subprocess.run(
         ["make", "--dry-run", "run", "PORT=5123"], cwd=PROJECT, capture_output=True, text=True, check=True
     )
     assert 'python -m local --port "5123"' in dry.stdout
 
 
-def test_fifty_browsers_at_once_are_all_answered(clone: Path) -> None:
+def test_fifty_simultaneous_requests_all_get_a_response(clone: Path) -> None:
     port = free_port()
     with run(clone, port) as program:
-        served_by(program)
+        ports_of(program)
         wait_until_served(port)
         sockets = [socket.create_connection(("127.0.0.1", port), timeout=5) for _ in range(50)]
         for connection in sockets:

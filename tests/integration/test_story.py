@@ -1,4 +1,4 @@
-"""The login as it happens: real processes, real HTTP, a person with cookies."""
+"""The whole login, over HTTP between real processes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.visitor import HttpVisitor, query_of
 from tests.support.world import World
 
 
-def test_a_login_is_remembered_until_the_logout(visitor: HttpVisitor, table: Table) -> None:
+def test_a_login_lasts_until_the_logout(visitor: HttpVisitor, table: Table) -> None:
     assert visitor.see_id() == "None"
     reply = visitor.log_in("premium")
     assert (reply.status, reply.location) == (307, f"{visitor.home}/")
@@ -29,19 +29,19 @@ def test_a_login_is_remembered_until_the_logout(visitor: HttpVisitor, table: Tab
     assert table.items() == []
 
 
-def test_loopback_http_never_demands_https(visitor: HttpVisitor) -> None:
-    """A browser that were told to would never come back to http://127.0.0.1."""
+def test_loopback_http_sends_no_hsts_header(visitor: HttpVisitor) -> None:
+    """A browser that received HSTS here would no longer open http://127.0.0.1."""
     for path in ("/", "/login", "/callback", "/logout"):
         assert "strict-transport-security" not in visitor.get(path).headers
 
 
-def test_cookies_on_loopback_are_plain_and_hidden_from_scripts(visitor: HttpVisitor) -> None:
-    (begun,) = visitor.get("/login").set_cookies
-    *_, opened = visitor.log_in().set_cookies
-    assert begun.startswith("spotify-login-")
-    assert begun.endswith("Max-Age=600; Path=/; HttpOnly; SameSite=Lax")
-    assert opened.startswith("spotify-session=")
-    assert opened.endswith("Max-Age=604800; Path=/; HttpOnly; SameSite=Lax")
+def test_loopback_cookies_have_plain_names_and_are_http_only(visitor: HttpVisitor) -> None:
+    (attempt,) = visitor.get("/login").set_cookies
+    *_, session = visitor.log_in().set_cookies
+    assert attempt.startswith("spotify-login-")
+    assert attempt.endswith("Max-Age=600; Path=/; HttpOnly; SameSite=Lax")
+    assert session.startswith("spotify-session=")
+    assert session.endswith("Max-Age=604800; Path=/; HttpOnly; SameSite=Lax")
     visitor.get("/logout")
 
 
@@ -59,7 +59,7 @@ PAGES = {
 
 
 @pytest.mark.parametrize("persona", PAGES)
-def test_a_persona_who_cannot_log_in_reads_why_and_nothing_is_stored(
+def test_a_persona_that_cannot_log_in_gets_an_error_page_and_nothing_is_stored(
     visitor: HttpVisitor, table: Table, persona: str
 ) -> None:
     status, text = PAGES[persona]
@@ -75,30 +75,32 @@ def test_a_persona_who_cannot_log_in_reads_why_and_nothing_is_stored(
 
 
 @pytest.mark.parametrize("persona", [slug for slug in PERSONAS if slug not in PAGES])
-def test_a_persona_who_can_is_shown_and_forgotten(visitor: HttpVisitor, table: Table, persona: str) -> None:
+def test_a_persona_that_can_log_in_is_shown_and_erased_at_logout(
+    visitor: HttpVisitor, table: Table, persona: str
+) -> None:
     assert visitor.log_in(persona).status == 307
     assert visitor.see_id() == PERSONAS[persona].user_id
     visitor.get("/logout")
     assert table.items() == []
 
 
-def test_another_browsers_callback_is_refused_and_spotify_is_not_asked(
+def test_a_callback_in_another_browser_is_rejected_before_spotify_is_called(
     visitor: HttpVisitor, world: World, table: Table
 ) -> None:
     callback = visitor.agree(visitor.begin())
-    before = world.asked("POST /api/token")
-    stranger = HttpVisitor(world.home)
-    assert stranger.get(callback).status == 400
-    assert world.asked("POST /api/token") == before
+    before = world.request_count("POST /api/token")
+    other = HttpVisitor(world.home)
+    assert other.get(callback).status == 400
+    assert world.request_count("POST /api/token") == before
     assert table.items() == []
 
 
-def test_a_replayed_callback_sends_no_code_twice(visitor: HttpVisitor, world: World) -> None:
+def test_a_reloaded_callback_does_not_resend_the_code(visitor: HttpVisitor, world: World) -> None:
     callback = visitor.agree(visitor.begin())
     visitor.get(callback)
-    before = world.asked("POST /api/token")
+    before = world.request_count("POST /api/token")
     assert visitor.get(callback).location == f"{world.home}/"
-    assert world.asked("POST /api/token") == before
+    assert world.request_count("POST /api/token") == before
     visitor.get("/logout")
 
 
@@ -110,50 +112,52 @@ def test_cancelling_stores_nothing(visitor: HttpVisitor, table: Table) -> None:
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-def test_two_tabs_finish_in_either_order(visitor: HttpVisitor, order: tuple[int, int]) -> None:
+def test_logins_in_two_tabs_finish_in_either_order(visitor: HttpVisitor, order: tuple[int, int]) -> None:
     callbacks = [visitor.agree(visitor.begin()) for _ in range(2)]
     assert [visitor.get(callbacks[tab]).status for tab in order] == [307, 307]
     assert visitor.see_id() == "pia.premium"
     visitor.get("/logout")
 
 
-def test_logging_out_forgets_the_user_everywhere(visitor: HttpVisitor, world: World, table: Table) -> None:
+def test_a_logout_ends_the_sessions_in_all_browsers(visitor: HttpVisitor, world: World, table: Table) -> None:
     laptop, phone = visitor, HttpVisitor(world.home)
     laptop.log_in()
     phone.log_in()
     copy = HttpVisitor(world.home, dict(phone.cookies))
     laptop.get("/logout")
-    assert [someone.see_id() for someone in (laptop, phone, copy)] == ["None"] * 3
+    assert [browser.see_id() for browser in (laptop, phone, copy)] == ["None"] * 3
     assert table.items() == []
 
 
-def test_localhost_is_redirected_to_the_loopback_literal_before_any_cookie(world: World) -> None:
+def test_localhost_is_redirected_to_127_0_0_1_before_any_cookie_is_set(world: World) -> None:
     port = world.home.rpartition(":")[2]
     visitor = HttpVisitor(f"http://localhost:{port}")
     for path in ("/", "/login", "/logout"):
         reply = visitor.get(path)
         assert (reply.status, reply.location) == (307, f"{world.home}{path}?moved=1")
         assert reply.set_cookies == []
-    assert visitor.get("/?moved=1").status == 200, "once only: a proxy in front may rewrite the host"
-    assert visitor.get("/callback?state=s&code=c").status == 400, "a callback stays where its cookie is"
+    assert visitor.get("/?moved=1").status == 200, "redirected only once: a proxy may rewrite the host"
+    assert visitor.get("/callback?state=s&code=c").status == 400, (
+        "a callback is not redirected: its cookie is here"
+    )
 
 
-def test_a_user_who_comes_back_by_localhost_sees_who_is_logged_in(world: World, visitor: HttpVisitor) -> None:
+def test_a_logged_in_user_who_opens_localhost_is_still_logged_in(world: World, visitor: HttpVisitor) -> None:
     visitor.log_in()
     reply = HttpVisitor(world.home.replace("127.0.0.1", "localhost")).get("/")
     assert visitor.get(reply.location).user_id == "pia.premium"
     visitor.get("/logout")
 
 
-def test_the_redirect_uri_is_the_same_in_both_requests(visitor: HttpVisitor) -> None:
+def test_the_redirect_uri_is_the_same_in_both_requests_to_spotify(visitor: HttpVisitor) -> None:
     url = visitor.begin()
     assert query_of(url)["redirect_uri"] == f"{visitor.home}/callback"
-    assert visitor.get(visitor.agree(url)).status == 307, "Spotify compares them byte by byte"
+    assert visitor.get(visitor.agree(url)).status == 307, "Spotify compares them byte for byte"
     visitor.get("/logout")
 
 
-def test_200_pairs_of_simultaneous_callbacks_cross_no_identity(world: World, table: Table) -> None:
-    def walk(user_id: str) -> str:
+def test_200_pairs_of_simultaneous_logins_never_mix_up_users(world: World, table: Table) -> None:
+    def log_in(user_id: str) -> str:
         visitor = HttpVisitor(world.home)
         visitor.log_in("development", user_id)
         return visitor.see_id()
@@ -161,11 +165,11 @@ def test_200_pairs_of_simultaneous_callbacks_cross_no_identity(world: World, tab
     with ThreadPoolExecutor(2) as browsers:
         for pair in range(200):
             wanted = [f"user-{pair}-a", f"user-{pair}-b"]
-            assert list(browsers.map(walk, wanted)) == wanted
+            assert list(browsers.map(log_in, wanted)) == wanted
     assert len(table.items()) == 400
 
 
-def test_the_rows_that_can_be_checked_from_outside_hold(world: World) -> None:
+def test_smoke_passes_against_the_app(world: World) -> None:
     smoke = subprocess.run(
         python("-m", "deploy.smoke", world.home),
         cwd=PROJECT,
@@ -179,7 +183,7 @@ def test_the_rows_that_can_be_checked_from_outside_hold(world: World) -> None:
     assert "20 hold, 1 not here, 0 fail" in smoke.stdout
 
 
-def test_smoke_fails_where_a_row_does_not_hold(world: World) -> None:
+def test_smoke_fails_against_another_server(world: World) -> None:
     smoke = subprocess.run(
         python("-m", "deploy.smoke", world.spotify),
         cwd=PROJECT,

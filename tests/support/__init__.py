@@ -1,1 +1,1 @@
-"""Visitors, servers and the world around the app. Nothing here is a mock of ours."""
+"""Visitors and servers for the tests. The app's own code is never mocked."""

@@ -1,4 +1,4 @@
-"""A real browser for a test, one for each worker of the test run; and what a person does in it."""
+"""Chromium for the tests, started once for each test worker, and the login in it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tests.support import chromium
 
 PORTRAIT = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 96 96"><rect width="96" height="96" fill="#c98f6b"/>
 <circle cx="48" cy="40" r="18" fill="#f6e3d0"/><path d="M12 96a36 34 0 0 1 72 0z" fill="#5b6fa8"/></svg>"""
-"""In the place of Spotify's pictures, which are not on this machine."""
+"""Replaces Spotify's pictures, which would need the network."""
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Chromium, where there is one; CI insists on it."""
+    """Chromium. If it is missing, the tests are skipped; in CI they fail."""
     if chromium.PATH is None:
         if os.environ.get("CI"):
             pytest.fail(chromium.MISSING)
@@ -29,12 +29,12 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A new page of a new browser profile; its console stays silent, but for the status of an error page."""
+    """A page in a new browser profile. Fails the test if the console has unexpected messages."""
     context = browser.new_context()
     page = context.new_page()
-    said: list[str] = []
-    context.on("console", lambda message: said.append(message.text))
-    context.on("weberror", lambda error: said.append(str(error.error)))
+    messages: list[str] = []
+    context.on("console", lambda message: messages.append(message.text))
+    context.on("weberror", lambda error: messages.append(str(error.error)))
     context.route(
         re.compile("^https://"), lambda route: route.fulfill(content_type="image/svg+xml", body=PORTRAIT)
     )
@@ -45,11 +45,11 @@ def page(browser: Browser) -> Iterator[Page]:
         "net::ERR_BLOCKED_BY_RESPONSE.NotSameOrigin",
         'Cleared data types: "cache"',
     )
-    assert [text for text in said if not any(words in text for words in expected)] == []
+    assert [text for text in messages if not any(words in text for words in expected)] == []
 
 
 def log_in(page: Page, persona: str = "premium", user_id: str = "") -> None:
-    """From the home page, as one of the simulator's personas."""
+    """Log in from the home page, as one of the simulator's personas."""
     page.get_by_role("link", name="Log in with Spotify").click()
     page.locator(f"input[value={persona}]").check()
     page.get_by_label("Another user ID").fill(user_id)

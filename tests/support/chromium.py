@@ -1,4 +1,4 @@
-"""Debian's Chromium, where there is one."""
+"""The Chromium that is installed on this machine, if any."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Start it, without a screen, for a while."""
+    """Run Chromium headless, and close it afterwards."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=PATH,
             args=list(QUIET),
-            ignore_default_args=[
-                "--disable-back-forward-cache"
-            ],  # Playwright's default hides what Back shows
+            # By default Playwright turns off the cache that Back uses.
+            ignore_default_args=["--disable-back-forward-cache"],
         )
         yield browser
         browser.close()

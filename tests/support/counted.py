@@ -1,4 +1,4 @@
-"""Spotify and AWS over HTTP, on this machine, counting what they are asked."""
+"""A simulated Spotify and an emulated AWS that count their requests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Counted:
-    """A WSGI app, what it was asked, and how many connections were opened for it."""
+    """A WSGI app, its requests, and the number of connections opened to it."""
 
     app: WSGIApplication
     calls: list[str] = field(default_factory=list)
@@ -44,13 +44,13 @@ class Counted:
         return self.app(environ, start_response)
 
     def serve(self) -> str:
-        """Serve it, keeping connections alive as Spotify and AWS do; returns the URL."""
+        """Serve the app with keep-alive connections, as Spotify and AWS do; returns the URL."""
         server = create_server(self, host="127.0.0.1", port=0)
         threading.Thread(target=server.run, daemon=True).start()
         return f"http://127.0.0.1:{server.effective_port}"  # type: ignore[union-attr]
 
     def forget(self) -> None:
-        """Begin to count anew."""
+        """Reset the counts."""
         self.calls.clear()
         self.bodies.clear()
         self.opened = 0
@@ -58,7 +58,7 @@ class Counted:
 
 @dataclass(frozen=True)
 class Cloud:
-    """What a deployed function talks to, and the environment that leads it there."""
+    """The services that a deployed function calls, and the environment that points it to them."""
 
     spotify: Counted
     aws: Counted
@@ -75,19 +75,19 @@ class Cloud:
         return session.client(service, endpoint_url=self.aws_url)  # type: ignore[call-overload]
 
     def forget(self) -> None:
-        """Begin to count anew."""
+        """Reset the counts."""
         self.spotify.forget()
         self.aws.forget()
 
 
 def _configured(stage: str) -> dict[str, str]:
-    """The environment that Chalice gives a function."""
+    """The environment variables that Chalice gives the function of a stage."""
     config = json.loads((PROJECT / ".chalice" / "config.json").read_text(encoding="utf-8"))
     return {**config["environment_variables"], **config["stages"][stage]["environment_variables"]}
 
 
 def cloud(secret_key: str) -> Cloud:
-    """Serve it from threads of this process: the users table, the parameters of a stage, Spotify."""
+    """Serve Spotify, the users table and the parameters of a stage, in threads of this process."""
     spotify = Counted(create_app(Application(redirect_uris=(f"{STAGE_URL}/callback",))))
     aws = Counted(DomainDispatcherApplication(create_backend_app))
     spotify_url, aws_url = spotify.serve(), aws.serve()
@@ -100,7 +100,7 @@ def cloud(secret_key: str) -> Cloud:
         "SPOTIFY_ACCOUNTS_URL": spotify_url,
         "SPOTIFY_API_URL": spotify_url,
     }
-    built = Cloud(spotify, aws, aws_url, environment)
+    served = Cloud(spotify, aws, aws_url, environment)
     parameters = {
         "SPOTIFY_CLIENT_ID": Application.client_id,
         "SPOTIFY_CLIENT_SECRET": Application.client_secret,
@@ -108,6 +108,6 @@ def cloud(secret_key: str) -> Cloud:
     }
     path = environment["PARAMETER_PATH"]
     for name, value in parameters.items():
-        built.client("ssm").put_parameter(Name=f"{path}/{name}", Value=value, Type="SecureString")
-    built.forget()
-    return built
+        served.client("ssm").put_parameter(Name=f"{path}/{name}", Value=value, Type="SecureString")
+    served.forget()
+    return served

@@ -1,4 +1,4 @@
-"""A checkout of one's own, an emulated AWS to deploy it to, and whoever does that."""
+"""A copy of the checkout, an emulated AWS, and the commands that deploy to it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.visitor import HttpVisitor
 PYTHON = PROJECT / ".emulator" / "bin" / "python"
 REGION = "eu-west-1"
 APPLICATION = Application(client_id="0123456789abcdef" * 2, client_secret="fedcba9876543210" * 2)
-"""A Spotify application with an ID and a secret of Spotify's shape."""
+"""A Spotify app whose ID and secret have Spotify's format."""
 
 CHECKOUT = (
     "app.py",
@@ -37,27 +37,27 @@ CHECKOUT = (
 
 @dataclass
 class Emulator:
-    """An emulated AWS that enforces policies, a simulated Spotify, and a checkout."""
+    """An emulated AWS that enforces policies, a simulated Spotify, and a copy of the checkout."""
 
     url: str
     checkout: Path
     api: str = "api1"
-    """The id of the API that is made next, or was made last."""
+    """The ID of the API that was created last, or will be created next."""
     environment: dict[str, str] = field(default_factory=dict)
-    """What the terminal has besides."""
+    """More environment variables for the commands."""
 
     @property
     def home(self) -> str:
-        """Where an API of API Gateway's is to be had here."""
+        """The URL of the API on this emulator."""
         return f"{self.url}/_aws/execute-api/{self.api}/api"
 
     def client(self, service: str, key: tuple[str, str] = ("test", "test")) -> Any:
-        """A client with every right, unless another key is given."""
+        """A client with every permission, unless another access key is given."""
         session = boto3.Session(*key, region_name=REGION)
         return session.client(service, endpoint_url=self.url)  # type: ignore[call-overload]
 
     def deploy(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Do what `make deploy`, `make doctor` and so on do, in a terminal of the checkout."""
+        """Run `make deploy`, `make doctor` and so on in the copy of the checkout."""
         variables = {**self.terminal, **environment}
         return subprocess.run(
             python("-m", "deploy", *arguments),
@@ -73,7 +73,7 @@ class Emulator:
 
     @property
     def terminal(self) -> dict[str, str]:
-        """The variables of a terminal in which everything is set."""
+        """The environment of the commands, with everything set."""
         return {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ACCESS_KEY_ID": "test",
@@ -86,12 +86,12 @@ class Emulator:
         }
 
     def visitor(self) -> HttpVisitor:
-        """Somebody with a browser."""
+        """A visitor with a new browser."""
         return HttpVisitor(home=self.home)
 
     @property
     def record(self) -> Path:
-        """What Chalice remembers."""
+        """The path of Chalice's record."""
         return self.checkout / ".chalice" / "deployed" / "dev.json"
 
     def edit(self, **settings: Any) -> None:
@@ -102,7 +102,7 @@ class Emulator:
 
 @contextmanager
 def emulator(folder: Path) -> Iterator[Emulator]:
-    """Start one on a free port, with nothing in it."""
+    """Start an empty emulator on a free port."""
     checkout = folder / "checkout"
     checkout.mkdir()
     for name in CHECKOUT:
@@ -125,7 +125,7 @@ def emulator(folder: Path) -> Iterator[Emulator]:
         "BIND_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(port),
         "AUTH": "true",
-        "TMPDIR": str(folder),  # it leaves the unzipped functions there
+        "TMPDIR": str(folder),  # ministack leaves the unzipped functions there
         # Functions inherit the environment of the emulator.
         "SPOTIFY_ACCOUNTS_URL": spotify,
         "SPOTIFY_API_URL": spotify,

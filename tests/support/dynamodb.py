@@ -1,4 +1,4 @@
-"""DynamoDB with faults: the emulator over HTTP, with troubles that are put before or after a call."""
+"""DynamoDB with faults: the emulator over HTTP, with faults injected before or after a call."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from local.dynamodb import create_table
 from simulator.loopback import serve
-from tests.support.faults import LONG
+from tests.support.faults import HANG_SECONDS
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -17,32 +17,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Fault:
-    """A trouble of one call."""
+    """A fault of one call."""
 
     status: int = 500
     code: str = "InternalServerError"
-    happened: bool = False
-    """Whether the call is carried out all the same."""
+    applied: bool = False
+    """Whether the call takes effect despite the fault."""
     hangs: bool = False
-    """Whether the answer never comes."""
+    """Whether no response arrives before the timeout."""
     body: bytes | None = None
-    """What comes instead of DynamoDB's error document."""
+    """The response body, if not DynamoDB's error document."""
     passes: bool = False
-    """Whether the call is carried out as if there were no fault, which is then kept for the next one."""
-    cut: float | None = None
-    """The share of a good response that arrives; its headers, the checksum among them, are whole."""
+    """Whether this call succeeds, so that the next fault in the list hits the next call."""
+    truncate_to: float | None = None
+    """The share of a successful response's body that arrives. The headers, including the checksum, are complete."""
 
 
 @dataclass
 class FaultyDynamoDB:
-    """Hands calls on to the emulator, but for the next `faults` of an operation."""
+    """Passes calls on to the emulator, except those that have a fault in `faults`, by operation."""
 
     app: WSGIApplication
     faults: dict[str, list[Fault]] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
 
     def serve(self, table: str) -> str:
-        """Serve it with an empty users table; returns the URL."""
+        """Start the server with an empty users table; returns its URL."""
         url = serve(self)
         create_table(url, table)
         self.calls.clear()
@@ -57,12 +57,12 @@ class FaultyDynamoDB:
         fault = pending.pop(0)
         if fault.passes:
             return self.app(environ, start_response)
-        if fault.cut is not None:
-            return self._truncated(environ, start_response, fault.cut)
-        if fault.happened:
+        if fault.truncate_to is not None:
+            return self._truncated(environ, start_response, fault.truncate_to)
+        if fault.applied:
             list(self.app(environ, _ignore))
         if fault.hangs:
-            time.sleep(LONG)
+            time.sleep(HANG_SECONDS)
         error = f'{{"__type": "com.amazonaws.dynamodb.v20120810#{fault.code}", "message": "injected"}}'
         start_response(f"{fault.status} Injected", [("Content-Type", "application/x-amz-json-1.0")])
         return [error.encode() if fault.body is None else fault.body]
@@ -81,4 +81,4 @@ class FaultyDynamoDB:
 
 
 def _ignore(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Any:
-    """Take a status and headers that nobody gets."""
+    """Discard a status and headers."""

@@ -1,11 +1,11 @@
-"""AWS on this machine (ministack), with what `make deploy` needs beyond it. Run by .emulator's Python.
+"""An emulated AWS (ministack), with fixes that `make deploy` needs. Runs on .emulator's Python.
 
-ministack runs functions for real, behind API Gateway, and enforces IAM policies. By its own parts, done here:
+ministack executes functions, behind API Gateway, and enforces IAM policies. This module adds
 
-- ImportRestApi, which it takes for CreateRestApi, and PutRestApi; an API's id is its number, so that its address is
-  known before it is made. That Chalice wishes no compression it does not understand: it is left out.
-- What a template says of a table's encryption and time to live, which it forgets.
-- That reading the Parameter Store is about a path, of which IAM's rules speak.
+- ImportRestApi, which ministack handles as CreateRestApi, and PutRestApi. APIs get numbered IDs, so that a URL is
+  known before its API exists. Patches with an empty value (Chalice's "no compression") are dropped.
+- the encryption and the time to live of a table, which ministack ignores in templates;
+- the path of a Parameter Store read as its resource, which IAM policies name.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ministack.services import apigateway_v1 as gateway
 from ministack.services import dynamodb
 from ministack.services.cloudformation import provisioners
 
-Answer = tuple[int, dict[str, str], bytes]
+Response = tuple[int, dict[str, str], bytes]
 
 numbers = itertools.count(1)
 stock_request = gateway.handle_request
@@ -31,8 +31,8 @@ stock_table = tables["create"]
 
 async def handle_request(
     method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
-) -> Answer:
-    """Answer a request of API Gateway's control plane."""
+) -> Response:
+    """Handle a request to API Gateway's control plane."""
     parts = path.strip("/").split("/")
     imported = ""
     if parts == ["restapis"] and method == "POST" and "mode" in query:
@@ -44,16 +44,16 @@ async def handle_request(
     elif len(parts) == 2 and parts[0] == "restapis" and method == "PATCH":
         wanted = [change for change in json.loads(body)["patchOperations"] if change["value"] != ""]
         body = json.dumps({"patchOperations": wanted}).encode()
-    answer: Answer = (
+    response: Response = (
         gateway._get_rest_api(imported)
         if imported
         else await stock_request(method, path, headers, body, query)
     )
-    return answer
+    return response
 
 
 def put_rest_api(api_id: str, document: dict[str, Any]) -> str:
-    """Put another API in the place of this one."""
+    """Replace the definition of an API."""
     (root,) = [part for part in gateway._resources[api_id].values() if part["path"] == "/"]
     root["resourceMethods"] = {}
     gateway._resources[api_id] = {root["id"]: root}
@@ -63,14 +63,14 @@ def put_rest_api(api_id: str, document: dict[str, Any]) -> str:
 
 
 def create_table(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
-    """Make a table of a template."""
-    made = stock_table(logical_id, properties, stack)
+    """Create a table from a template."""
+    created = stock_table(logical_id, properties, stack)
     name = properties["TableName"]
     encrypted = {"Enabled": properties["SSESpecification"]["SSEEnabled"]}
     dynamodb._tables[name]["SSEDescription"] = dynamodb._sse_description_from_spec(encrypted)
     lifetime = properties["TimeToLiveSpecification"]
     dynamodb._update_ttl({"TableName": name, "TimeToLiveSpecification": lifetime})
-    return made
+    return created
 
 
 def extract_resource_arn(
@@ -83,7 +83,7 @@ def extract_resource_arn(
     region: str,
     account: str,
 ) -> str:
-    """What a call is about."""
+    """The resource of a call."""
     if service == "ssm" and "Path" in (asked := json.loads(body or b"{}")):
         return f"arn:aws:ssm:{region}:{account}:parameter{asked['Path']}"
     return str(stock_arn(service, method, path, headers, body, query, region, account))

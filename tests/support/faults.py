@@ -1,4 +1,4 @@
-"""Servers that break, each in its own way."""
+"""Servers that fail, each in its own way."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from typing import Any
 
 from tests.support.servers import free_port
 
-LONG = 60.0
-"""Seconds that a hanging server hangs: longer than any deadline."""
+HANG_SECONDS = 60.0
+"""How long a hanging server hangs: longer than any deadline."""
 
 Behaviour = Callable[[socket.socket], None]
 
 
-def answer(status: int, body: object = b"", **headers: str) -> Behaviour:
-    """A whole answer. A body that is not bytes is sent as JSON."""
+def response(status: int, body: object = b"", **headers: str) -> Behaviour:
+    """Send a complete response. A body that is not bytes is sent as JSON."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     sent = {"Content-Length": str(len(content)), "Connection": "close"}
     sent |= {name.replace("_", "-"): value for name, value in headers.items()}
@@ -35,23 +35,23 @@ def answer(status: int, body: object = b"", **headers: str) -> Behaviour:
 
 
 def reset(connection: socket.socket) -> None:
-    """End the connection by a reset."""
+    """Reset the connection."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def close(connection: socket.socket) -> None:
-    """End the connection without a word."""
+    """Close the connection without sending anything."""
 
 
 def hang(connection: socket.socket) -> None:
-    """Say nothing for a long time."""
-    connection.settimeout(LONG)
+    """Send nothing for `HANG_SECONDS`."""
+    connection.settimeout(HANG_SECONDS)
     with contextlib.suppress(OSError):
         connection.recv(1)
 
 
-def partly(then: Behaviour) -> Behaviour:
-    """Begin a good answer and stop in the middle of its body."""
+def mid_body(then: Behaviour) -> Behaviour:
+    """Start a successful response, then behave as given in the middle of its body."""
 
     def behave(connection: socket.socket) -> None:
         connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{"id": "pia"')
@@ -61,31 +61,31 @@ def partly(then: Behaviour) -> Behaviour:
     return behave
 
 
-def drip(connection: socket.socket) -> None:
-    """Send a body byte by byte, for ever."""
+def drip_body(connection: socket.socket) -> None:
+    """Send a body byte by byte, without end."""
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
     _drip(connection, b" ")
 
 
 def drip_headers(connection: socket.socket) -> None:
-    """Send a header byte by byte, for ever."""
+    """Send a header byte by byte, without end."""
     connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
     _drip(connection, b"x")
 
 
 def drip_chunk_size(connection: socket.socket) -> None:
-    """Send the size of the first chunk digit by digit, for ever."""
+    """Send the size of the first chunk digit by digit, without end."""
     connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
     _drip(connection, b"0")
 
 
 def endless_continue(connection: socket.socket) -> None:
-    """Announce a response again and again, and never send it."""
+    """Send `100 Continue` repeatedly, and never a final response."""
     _drip(connection, b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
 def _drip(connection: socket.socket, piece: bytes) -> None:
-    until = time.monotonic() + LONG
+    until = time.monotonic() + HANG_SECONDS
     while time.monotonic() < until:
         connection.sendall(piece)
         time.sleep(0.2)
@@ -94,30 +94,30 @@ def _drip(connection: socket.socket, piece: bytes) -> None:
 DRIPS = {
     "a dripping header": drip_headers,
     "a dripping chunk size": drip_chunk_size,
-    "a dripping body": drip,
-    "100 Continue for ever": endless_continue,
-    "silence": hang,
+    "a dripping body": drip_body,
+    "endless 100 Continue": endless_continue,
+    "no response": hang,
 }
-"""What a server does that sends too little too late; a socket timeout notices only the last one."""
+"""The behaviours of servers that send too slowly. A socket timeout detects only the last one."""
 
 
 @dataclass
 class FaultServer:
-    """Answers every request by the next behaviour; the last one stays."""
+    """Handles each request with the next behaviour; the last one repeats."""
 
     behaviours: list[Behaviour]
-    asked: int = 0
-    """Requests that have arrived whole."""
+    requests: int = 0
+    """The number of requests that have arrived completely."""
 
     def serve(self) -> str:
-        """Serve it from a thread; returns the URL."""
+        """Start the server in a thread; returns its URL."""
         outer = self
 
         class Handler(socketserver.StreamRequestHandler):
             def handle(self) -> None:
                 with contextlib.suppress(OSError):
                     outer.read(self.rfile)
-                    outer.asked += 1
+                    outer.requests += 1
                     pending = outer.behaviours
                     behave = pending.pop(0) if len(pending) > 1 else pending[0]
                     behave(self.connection)
@@ -127,7 +127,7 @@ class FaultServer:
             allow_reuse_address = True
 
             def shutdown_request(self, request: Any) -> None:
-                request.close()  # as a reset, where the behaviour has asked for one
+                request.close()  # sends a reset if the behaviour has set SO_LINGER
 
         server = Server(("127.0.0.1", 0), Handler)
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -144,13 +144,13 @@ class FaultServer:
 
 
 def scripted(connections: list[str]) -> tuple[str, list[str]]:
-    """Serve connections that are kept alive; returns the URL, and a list of what was answered so far.
+    """Serve keep-alive connections; returns the URL, and a list of the responses sent so far.
 
-    Each string says what the requests of one connection get: `ok`, `last` (a response that closes the
+    Each string lists the responses of one connection: `ok`, `last` (a response that closes the
     connection), `reset` or `garbage`.
     """
     listener = socket.create_server(("127.0.0.1", 0))
-    answered: list[str] = []
+    sent: list[str] = []
 
     def serve() -> None:
         with listener:
@@ -159,11 +159,11 @@ def scripted(connections: list[str]) -> tuple[str, list[str]]:
                 with connection, connection.makefile("rb") as stream:
                     for step in script.split():
                         FaultServer.read(stream)
-                        answered.append(step)
+                        sent.append(step)
                         _STEPS[step](connection)
 
     threading.Thread(target=serve, daemon=True).start()
-    return f"http://127.0.0.1:{listener.getsockname()[1]}", answered
+    return f"http://127.0.0.1:{listener.getsockname()[1]}", sent
 
 
 def _token(connection: socket.socket, header: str = "") -> None:
@@ -179,25 +179,25 @@ _STEPS: dict[str, Behaviour] = {
 }
 
 
-def nobody() -> str:
-    """A URL where nothing listens."""
+def unreachable() -> str:
+    """Return a URL where nothing listens."""
     return f"http://127.0.0.1:{free_port()}"
 
 
-def full_house() -> str:
-    """A URL where connections are never accepted: the queue at the door is full, and stays so."""
-    door = socket.socket()
-    door.bind(("127.0.0.1", 0))
-    door.listen(0)
-    port = door.getsockname()[1]
+def never_accepting() -> str:
+    """Return a URL where connections are never accepted, because the listener's queue stays full."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(0)
+    port = listener.getsockname()[1]
     for _ in range(4):
         waiting = socket.socket()
         waiting.setblocking(False)  # noqa: FBT003 - socket's signature
         with contextlib.suppress(BlockingIOError):
             waiting.connect(("127.0.0.1", port))
-        _KEPT.append(waiting)
-    _KEPT.append(door)
+        _OPEN.append(waiting)
+    _OPEN.append(listener)
     return f"http://127.0.0.1:{port}"
 
 
-_KEPT: list[socket.socket] = []
+_OPEN: list[socket.socket] = []

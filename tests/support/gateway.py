@@ -1,4 +1,4 @@
-"""API Gateway's side of the app: its events, and a visitor who comes through it."""
+"""API Gateway: its events, and a visitor who comes through it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STAGE_URL = f"https://{DOMAIN}/api"
 def event(
     path: str = "/", headers: Mapping[str, Any] | None = None, *, domain: str = DOMAIN, base: str = "/api"
 ) -> dict[str, Any]:
-    """A REST API proxy event, as API Gateway sends it: null where there is nothing."""
+    """A REST API proxy event as API Gateway sends it, with null for empty values."""
     parts = urlsplit(path)
     query = parse_qs(parts.query, keep_blank_values=True)
     return {
@@ -44,21 +44,21 @@ def event(
 
 
 def invoke(sent: dict[str, Any]) -> Reply:
-    """Have the app answer an event."""
+    """Send an event to the app; returns its response."""
     return reply_of(app(sent, None))
 
 
-def reply_of(answer: Mapping[str, Any]) -> Reply:
-    """A function's answer, as API Gateway passes it on."""
-    headers = {name.lower(): value for name, value in answer["headers"].items()}
+def reply_of(response: Mapping[str, Any]) -> Reply:
+    """The HTTP response that API Gateway makes of a function's response."""
+    headers = {name.lower(): value for name, value in response["headers"].items()}
     alone = [headers.pop("set-cookie")] if "set-cookie" in headers else []
-    set_cookies = answer["multiValueHeaders"].get("Set-Cookie", alone)
-    return Reply(answer["statusCode"], headers, set_cookies, answer["body"])
+    set_cookies = response["multiValueHeaders"].get("Set-Cookie", alone)
+    return Reply(response["statusCode"], headers, set_cookies, response["body"])
 
 
 @dataclass
 class GatewayVisitor(Visitor):
-    """Through API Gateway, at a stage's URL unless told otherwise."""
+    """A visitor who comes through API Gateway, by default at a stage's URL."""
 
     home: str = STAGE_URL
     domain: str = DOMAIN

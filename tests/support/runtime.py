@@ -1,4 +1,4 @@
-"""Lambda on this machine: its real runtime client (awslambdaric) and a Runtime API for it."""
+"""Lambda on this machine: its own runtime client (awslambdaric) and an emulated Runtime API."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from tests.support.servers import PATIENCE
 from tests.support.visitor import Reply
 
 PYTHON = PROJECT / ".runtime" / "bin" / "python"
-"""An interpreter beside which is what Lambda's runtime has, and nothing else."""
+"""An interpreter with only the libraries of Lambda's runtime."""
 
 ARN = "arn:aws:lambda:eu-west-1:123456789012:function:spotify-login-test"
 
 
 class _RuntimeApi(ThreadingHTTPServer):
-    """The Lambda Runtime API, version 2018-06-01: one function asks for events and posts answers."""
+    """The Lambda Runtime API, version 2018-06-01: a function polls it for events and posts responses."""
 
     daemon_threads = True
 
@@ -63,12 +63,12 @@ class _Exchange(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *arguments: Any) -> None:
-        """Nothing: the function's own log is what counts."""
+        """Print nothing; only the function's own log matters."""
 
 
 @dataclass
 class Function:
-    """A function that has been initialized and waits for events."""
+    """A function that is initialized and waits for events."""
 
     process: subprocess.Popen[bytes]
     log_file: Path
@@ -76,10 +76,10 @@ class Function:
     init_cpu_seconds: float
     _api: _RuntimeApi
     answer_seconds: float = 0.0
-    """How long the last answer took."""
+    """The duration of the last invocation."""
 
     def invoke(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Have it answer an event; its next request for one has come when this returns."""
+        """Invoke the function; returns its response once it polls for the next event."""
         sent = time.perf_counter()
         self._api.events.put(json.dumps(event).encode())
         kind, body = self._api.answers.get(timeout=30)
@@ -90,23 +90,23 @@ class Function:
 
     @property
     def log(self) -> str:
-        """What it has written so far."""
+        """The log so far."""
         return self.log_file.read_text(errors="replace")
 
     @property
     def cpu_seconds(self) -> float:
-        """CPU time that it has used since its start."""
+        """The CPU time since the start."""
         return _cpu_seconds(self.process.pid)
 
     @property
     def peak_rss_mb(self) -> float:
-        """The most memory that it has ever held."""
+        """The peak memory since the start."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def _cpu_seconds(pid: int) -> float:
-    return time.clock_gettime((~pid << 3) | 2)  # the process's CPU clock, as clock_getcpuclockid(3) makes it
+    return time.clock_gettime((~pid << 3) | 2)  # the CPU clock of a process, as in clock_getcpuclockid(3)
 
 
 @contextmanager
@@ -117,7 +117,7 @@ def function(
     handler: str = "app.app",
     python: Path = PYTHON,
 ) -> Iterator[Function]:
-    """Start the function whose unzipped package is in `task`, as Lambda would."""
+    """Start a function from its unzipped package in `task`, as Lambda does."""
     api = _RuntimeApi()
     threading.Thread(target=api.serve_forever, daemon=True).start()
     started = time.perf_counter()
@@ -161,7 +161,7 @@ def _environment(task: Path, more: Mapping[str, str], port: int) -> dict[str, st
 
 @dataclass
 class FunctionVisitor(GatewayVisitor):
-    """Through API Gateway, to a function on Lambda's runtime client."""
+    """A visitor who reaches a function on Lambda's runtime client through API Gateway."""
 
     function: Function | None = None
 

@@ -1,4 +1,4 @@
-"""A server that answers as it is told, in turn, and remembers what it was asked."""
+"""A server that sends prepared responses and records the requests."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One request."""
+class ReceivedRequest:
+    """A recorded request."""
 
     method: str
     path: str
@@ -24,13 +24,13 @@ class Asked:
 
 @dataclass
 class Script:
-    """Answers with the next reply; the last one stays."""
+    """Responds to each request with the next of `responses`; the last one repeats."""
 
-    replies: list[tuple[int, dict[str, str], bytes]]
-    asked: list[Asked] = field(default_factory=list)
+    responses: list[tuple[int, dict[str, str], bytes]]
+    requests: list[ReceivedRequest] = field(default_factory=list)
 
     def serve(self) -> str:
-        """Serve it; returns the URL."""
+        """Start the server; returns its URL."""
         return serve(self)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -41,8 +41,8 @@ class Script:
             if name.startswith("HTTP_") or name == "CONTENT_TYPE"
         }
         body = environ["wsgi.input"].read(length).decode()
-        self.asked.append(Asked(environ["REQUEST_METHOD"], environ["PATH_INFO"], headers, body))
-        status, sent, content = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+        self.requests.append(ReceivedRequest(environ["REQUEST_METHOD"], environ["PATH_INFO"], headers, body))
+        status, sent, content = self.responses.pop(0) if len(self.responses) > 1 else self.responses[0]
         start_response(f"{status} Reason", [*sent.items()])
         return self._chunks(content)
 

@@ -20,7 +20,7 @@ PATIENCE = 20.0
 
 
 class Process:
-    """A program that was started, and what it has printed so far."""
+    """A running program and its output so far."""
 
     def __init__(self, command: list[str], environment: Mapping[str, str], cwd: Path = PROJECT) -> None:
         self._process = subprocess.Popen(
@@ -46,7 +46,7 @@ class Process:
             self.output += line
 
     def wait_for(self, pattern: str) -> re.Match[str]:
-        """Wait until the output has this."""
+        """Wait until the output matches a pattern."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             if match := re.search(pattern, self.output):
@@ -65,14 +65,14 @@ class Process:
         return self.wait()
 
     def wait(self) -> int:
-        """Wait for its end, and for that of whatever it has started and holds its output open."""
+        """Wait until it and all children that hold its output open have ended; returns the exit status."""
         status = self._process.wait(PATIENCE)
         self._reader.join(PATIENCE)
-        assert not self._reader.is_alive(), f"something of it still runs:\n{self.output}"
+        assert not self._reader.is_alive(), f"a child of it is still running:\n{self.output}"
         return status
 
     def kill(self) -> None:
-        """End it, the polite way first: then it can end what it has started."""
+        """Stop it: first by SIGTERM, so that it can stop its children, then by SIGKILL."""
         self._process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(10)
@@ -88,7 +88,7 @@ class Process:
 def running(
     command: list[str], environment: Mapping[str, str] | None = None, cwd: Path = PROJECT
 ) -> Iterator[Process]:
-    """Run a program for a while; its whole process group ends with it."""
+    """Run a program, and stop its whole process group afterwards."""
     process = Process(command, clean_environment(environment), cwd)
     try:
         yield process
@@ -97,7 +97,7 @@ def running(
 
 
 def clean_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """What a program needs of this environment, and nothing that the app would read."""
+    """A minimal environment, with no variable of this process that the app would read."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
     return {**kept, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1", **(more or {})}
 
@@ -115,7 +115,7 @@ def free_port() -> int:
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could have that port now."""
+    """Whether a server could bind the port now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -126,7 +126,7 @@ def is_free(port: int) -> bool:
 
 
 def wait_until_served(port: int) -> None:
-    """Wait until something listens there."""
+    """Wait until a server accepts connections on the port."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         with socket.socket() as probe:

@@ -1,4 +1,4 @@
-"""The users table, as an operator reads it."""
+"""Direct access to the users table, as an operator has it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TABLE = "spotify-login-users-dev"
 
 
 class Table:
-    """The items of the users table, by plain client calls."""
+    """Reads and changes the items of the users table with boto3."""
 
     name = TABLE
 

@@ -1,4 +1,4 @@
-"""A person with a browser: cookies, links, and a way through Spotify's consent page."""
+"""A visitor's browser: keeps cookies, follows links, submits Spotify's consent page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HOME = "http://127.0.0.1:5000"
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer, as a browser sees it."""
+    """An HTTP response, as a browser sees it."""
 
     status: int
     headers: Mapping[str, str]
@@ -40,13 +40,13 @@ class Reply:
 
     @property
     def user_id(self) -> str:
-        """What the home page says after `User ID: `."""
+        """The text after `User ID: ` on the home page."""
         return self.words.partition("User ID: ")[2].partition("\n")[0]
 
 
 @dataclass
 class Visitor(ABC):
-    """Somebody with a browser of their own."""
+    """A visitor with their own browser."""
 
     home: str = HOME
     cookies: dict[str, str] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class Visitor(ABC):
         """GET a path, query included."""
 
     def get(self, url: str, headers: Mapping[str, str] | None = None) -> Reply:
-        """Follow a link of the app's, absolute or a path; redirects are not followed, cookies are kept."""
+        """Open a URL or a path of the app. Keeps cookies; does not follow redirects."""
         path = url.removeprefix(self.home)
         sent = {"Sec-Fetch-Site": "same-origin"} if headers is None else dict(headers)
         if self.cookies and "Cookie" not in sent:
@@ -71,19 +71,19 @@ class Visitor(ABC):
         return reply
 
     def see_id(self) -> str:
-        """What the home page shows as the user's id."""
+        """Open the home page; returns the user ID that it shows."""
         reply = self.get("/")
         assert reply.status == 200, reply
         return reply.user_id
 
     def begin(self) -> str:
-        """Follow the login link; returns the URL at Spotify."""
+        """Open /login; returns the authorization URL at Spotify."""
         reply = self.get("/login")
         assert reply.status == 307, reply
         return reply.location
 
     def agree(self, url: str, persona: str = "premium", user_id: str = "") -> str:
-        """Agree at Spotify as somebody; returns the callback's URL."""
+        """Agree at Spotify as a persona; returns the callback's URL."""
         return self._decide(url, {"decision": "agree", "persona": persona, "user_id": user_id})
 
     def cancel(self, url: str) -> str:
@@ -91,7 +91,7 @@ class Visitor(ABC):
         return self._decide(url, {"decision": "cancel"})
 
     def log_in(self, persona: str = "premium", user_id: str = "") -> Reply:
-        """Walk the whole login; returns the callback's answer."""
+        """Do the whole login; returns the callback's response."""
         return self.get(self.agree(self.begin(), persona, user_id))
 
     def _decide(self, url: str, form: Mapping[str, str]) -> str:
@@ -102,7 +102,7 @@ class Visitor(ABC):
 
 @dataclass
 class HttpVisitor(Visitor):
-    """Over HTTP."""
+    """A visitor who comes over HTTP."""
 
     def send(self, path: str, headers: Mapping[str, str]) -> Reply:
         reply = requests.get(self.home + path, headers=dict(headers), allow_redirects=False, timeout=30)
@@ -112,7 +112,7 @@ class HttpVisitor(Visitor):
 
 
 def query_of(url: str) -> dict[str, str]:
-    """A URL's query, where every parameter stands once."""
+    """The parameters of a URL's query, in which each must occur once."""
     query = parse_qs(urlsplit(url).query, keep_blank_values=True)
     assert all(len(values) == 1 for values in query.values()), query
     return {name: values[0] for name, values in query.items()}

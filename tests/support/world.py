@@ -1,4 +1,4 @@
-"""The whole world as processes: the app under Chalice's local server, Spotify, DynamoDB."""
+"""The app under Chalice's local server, the simulated Spotify and the emulated DynamoDB, as processes."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from local.dynamodb import CREDENTIALS
 from tests.support.servers import free_port, python, running, wait_until_served
 from tests.support.table import TABLE, Table
 
-SECRET_KEY = "a key of the tests which opens nothing"
+SECRET_KEY = "a signing key that is used only in tests"
 LOCALHOST = "http://localhost:5000/callback"
 
 
 @dataclass(frozen=True)
 class World:
-    """Where everything is."""
+    """The URLs of the processes, and the app's environment."""
 
     home: str
     spotify: str
     dynamodb: str
     environment: dict[str, str]
-    """What the app was given."""
+    """The environment variables of the app."""
 
     @property
     def table(self) -> Table:
         keys = {name.lower(): value for name, value in CREDENTIALS.items() if name != "AWS_DEFAULT_REGION"}
         return Table(endpoint_url=self.dynamodb, region_name=CREDENTIALS["AWS_DEFAULT_REGION"], **keys)
 
-    def asked(self, endpoint: str) -> int:
-        """How often Spotify was asked this, such as `POST /api/token`."""
+    def request_count(self, endpoint: str) -> int:
+        """The number of requests that Spotify has received for an endpoint, such as `POST /api/token`."""
         return int(requests.get(f"{self.spotify}/_simulator/asked", timeout=5).json().get(endpoint, 0))
 
 
 @contextmanager
 def running_world() -> Iterator[World]:
-    """Start it all on free ports, and end it all."""
+    """Start all processes on free ports, and stop them afterwards."""
     simulator = python("-m", "simulator", "--port", "0", "--allow-localhost", "--redirect-uri", LOCALHOST)
     emulator = python("-m", "local.dynamodb", "--port", "0", "--table", TABLE)
     with (

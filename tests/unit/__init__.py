@@ -1,1 +1,1 @@
-"""In one process: the units, and the routes by events of API Gateway, with moto and the simulator."""
+"""Tests in one process: single modules, and the routes through API Gateway events, with moto and the simulator."""

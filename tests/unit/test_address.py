@@ -1,4 +1,4 @@
-"""Where the app lives."""
+"""The app's own address, and the links to it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def at_gateway(path: str, route: str, domain: str = "abc.execute-api.eu-west-1.a
         ("/api/items/7/parts/8/", "/items/{id}/parts/{part}", "/api"),
     ],
 )
-def test_the_base_path_is_what_stands_before_the_route(path: str, route: str, base: str) -> None:
+def test_the_base_path_is_the_part_before_the_route(path: str, route: str, base: str) -> None:
     address = at_gateway(path, route)
     assert address.url("/login") == f"https://abc.execute-api.eu-west-1.amazonaws.com{base}/login"
     assert address.redirect_uri.endswith(f"{base}/callback")
@@ -51,7 +51,7 @@ def test_the_base_path_is_what_stands_before_the_route(path: str, route: str, ba
         ("/é/login", "/login"),
     ],
 )
-def test_a_path_that_has_no_place_in_a_link_is_refused(path: str, route: str) -> None:
+def test_a_path_that_is_unsafe_in_a_link_is_rejected(path: str, route: str) -> None:
     with pytest.raises(BadRequest):
         at_gateway(path, route)
 
@@ -73,13 +73,13 @@ def test_a_path_that_has_no_place_in_a_link_is_refused(path: str, route: str) ->
         ("127.0.0.1:٥٠٠٠", "http://127.0.0.1:5000"),
     ],
 )
-def test_under_chalice_local_it_is_the_loopback_literal(host: str, origin: str) -> None:
+def test_under_chalice_local_the_address_is_always_127_0_0_1(host: str, origin: str) -> None:
     address = resolve({"path": "/login", "resourcePath": "/login"}, host, (), on_lambda=False)
     assert address == Address(origin)
     assert not address.secure
 
 
-def test_the_redirect_uri_overrides_everything() -> None:
+def test_a_configured_redirect_uri_overrides_the_request() -> None:
     context = {"domainName": "abc.example.com", "path": "/api/login", "resourcePath": "/login"}
     address = resolve(context, "", ("https://login.example.com", "/spotify"), on_lambda=True)
     assert address.url("/") == "https://login.example.com/spotify/"
@@ -96,7 +96,7 @@ def test_the_redirect_uri_overrides_everything() -> None:
         ("/items/é\r\nX: y", "/items/{id}", "/items/%C3%A9%0D%0AX:%20y"),
     ],
 )
-def test_the_path_of_a_route_is_what_follows_the_base_path(path: str, route: str, found: str) -> None:
+def test_the_route_path_is_the_part_after_the_base_path(path: str, route: str, found: str) -> None:
     assert split_path({"path": path, "resourcePath": route})[1] == found
 
 
@@ -109,7 +109,7 @@ def test_the_path_of_a_route_is_what_follows_the_base_path(path: str, route: str
         ({"domainName": "evil.example:443"}, ()),
     ],
 )
-def test_on_lambda_an_address_that_cannot_be_told_is_a_configuration_error(
+def test_on_lambda_an_unknown_address_is_a_configuration_error(
     context: dict[str, Any], own: tuple[str, ...]
 ) -> None:
     with pytest.raises(ConfigurationError):

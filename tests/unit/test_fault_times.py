@@ -1,4 +1,4 @@
-"""What `make faults` makes of its measurements."""
+"""The verdict of `make faults`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pytest
 
 from bench.faults import Outcome, Scenario, verdict
 
-ONE = Scenario("/", (("dynamodb", "silence"),))
-TWO = Scenario("/", (("ssm", "silence"), ("dynamodb", "silence")))
+ONE = Scenario("/", (("dynamodb", "no response"),))
+TWO = Scenario("/", (("ssm", "no response"), ("dynamodb", "no response")))
 
 
 @pytest.mark.parametrize(
@@ -22,10 +22,10 @@ TWO = Scenario("/", (("ssm", "silence"), ("dynamodb", "silence")))
         "within the limits",
         "a slow single fault",
         "a slow pair",
-        "a status that the fault does not explain",
+        "an unexpected status",
     ],
 )
-def test_a_limit_that_is_reached_and_an_unexplained_status_fail(
+def test_reaching_a_time_limit_or_an_unexpected_status_fails(
     single: float, pair: float, status: int, exit_status: int
 ) -> None:
     text, found = verdict({ONE: Outcome(single, status)}, {TWO: Outcome(pair, 503)})

@@ -1,4 +1,4 @@
-"""Whatever arrives, the answer is well formed: no exception, no 500 for what a client sent, no odd header."""
+"""Fuzzing: any request gets a well-formed response, with no exception, no 500 and no invalid header."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ FUZZ = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 ROUTES = st.sampled_from(["/", "/login", "/callback", "/logout"])
-ODD = st.text(st.characters(exclude_categories=()), max_size=60)
-HUGE = st.builds(lambda text, times: text * times, ODD, st.sampled_from([1, 1, 1, 500]))
+TEXT = st.text(st.characters(exclude_categories=()), max_size=60)
+HUGE = st.builds(lambda text, times: text * times, TEXT, st.sampled_from([1, 1, 1, 500]))
 
 
 def own_cookies() -> str:
     now = str(int(time.time()))
     attempt = Attempt.begin()
-    session = Seal("session", [SECRET_KEY]).sign(encode("nobody"), "x" * 22, "s" * 16, now, now)
-    begun = Seal("login attempt", [SECRET_KEY]).sign(attempt.state, attempt.code_verifier, "")
-    return f"__Host-spotify-session={session}; __Host-spotify-login-00000000={begun}"
+    session = Seal("session", [SECRET_KEY]).sign(encode("user-1"), "x" * 22, "s" * 16, now, now)
+    attempt_cookie = Seal("login attempt", [SECRET_KEY]).sign(attempt.state, attempt.code_verifier, "")
+    return f"__Host-spotify-session={session}; __Host-spotify-login-00000000={attempt_cookie}"
 
 
-COOKIES = st.one_of(HUGE, st.builds(lambda text: f"{own_cookies()};{text}", ODD))
+COOKIES = st.one_of(HUGE, st.builds(lambda text: f"{own_cookies()};{text}", TEXT))
 VALUE = st.one_of(
     st.none(), HUGE, COOKIES, st.sampled_from(["cross-site", "none", "prefetch", f"https://{DOMAIN}"])
 )
@@ -51,12 +51,12 @@ NAME = st.one_of(
     st.sampled_from(["Cookie", "cookie", "COOKIE", "Host", "Origin", "referer", "SEC-FETCH-SITE", "Sec-Purpose", "purpose"]),
     st.text(st.characters(exclude_categories=()), max_size=20),
 )  # fmt: skip
-PARAMETER = st.one_of(st.sampled_from(["state", "code", "error", "iss", "moved", "show_dialog"]), ODD)
+PARAMETER = st.one_of(st.sampled_from(["state", "code", "error", "iss", "moved", "show_dialog"]), TEXT)
 
 
 @st.composite
 def events(draw: st.DrawFn) -> dict[str, Any]:
-    """An event of API Gateway's shape, with anything in it that somebody outside can put there."""
+    """An API Gateway event with arbitrary values wherever a client controls them."""
     sent = event(draw(ROUTES))
     sent["headers"] = draw(st.none() | st.dictionaries(NAME, VALUE, max_size=6))
     sent["multiValueHeaders"] = draw(
@@ -65,12 +65,14 @@ def events(draw: st.DrawFn) -> dict[str, Any]:
     sent["multiValueQueryStringParameters"] = draw(
         st.none() | st.dictionaries(PARAMETER, st.lists(st.none() | HUGE, max_size=3), max_size=5)
     )
-    sent["body"] = draw(st.none() | ODD)
+    sent["body"] = draw(st.none() | TEXT)
     context = sent["requestContext"]
-    context["httpMethod"] = draw(st.sampled_from(["GET"] * 6 + ["POST", "HEAD", "OPTIONS", "DELETE", "odd"]))
+    context["httpMethod"] = draw(
+        st.sampled_from(["GET"] * 6 + ["POST", "HEAD", "OPTIONS", "DELETE", "unknown"])
+    )
     context["requestId"] = draw(st.none() | st.just("0b1c2d3e"))
     if draw(st.booleans()):
-        context["path"] = draw(ODD | st.none())
+        context["path"] = draw(TEXT | st.none())
     return sent
 
 
@@ -81,31 +83,31 @@ def world(settings: dict[str, str]) -> Iterator[None]:
         yield
 
 
-def is_well_formed(answer: dict[str, Any]) -> bool:
-    """Whether API Gateway takes it, and no header can hold a second one."""
-    values = [*answer["headers"].values(), *chain(*answer["multiValueHeaders"].values())]
-    json.dumps(answer).encode()
-    answer["body"].encode()
+def is_well_formed(response: dict[str, Any]) -> bool:
+    """Whether API Gateway accepts the response, and no header value contains a line break."""
+    values = [*response["headers"].values(), *chain(*response["multiValueHeaders"].values())]
+    json.dumps(response).encode()
+    response["body"].encode()
     return (
-        set(answer) == {"statusCode", "headers", "multiValueHeaders", "body"}
-        and isinstance(answer["statusCode"], int)
+        set(response) == {"statusCode", "headers", "multiValueHeaders", "body"}
+        and isinstance(response["statusCode"], int)
         and all(isinstance(value, str) and re.fullmatch(r"[\x20-\x7e]*", value) for value in values)
     )
 
 
 @FUZZ
 @given(events())
-def test_any_request_gets_a_well_formed_answer_and_never_a_500(world: None, sent: dict[str, Any]) -> None:
-    answer = app(sent, None)
-    assert is_well_formed(answer)
-    assert answer["statusCode"] != 500
-    location = answer["headers"].get("Location", "")
+def test_any_request_gets_a_well_formed_response_and_never_a_500(world: None, sent: dict[str, Any]) -> None:
+    response = app(sent, None)
+    assert is_well_formed(response)
+    assert response["statusCode"] != 500
+    location = response["headers"].get("Location", "")
     assert re.match(rf"$|https://{re.escape(DOMAIN)}/|http://127\.0\.0\.1:\d+/authorize\?", location)
 
 
 @FUZZ
 @given(events())
-def test_any_request_gets_one_with_nothing_configured(
+def test_any_request_gets_a_well_formed_response_with_nothing_configured(
     monkeypatch: pytest.MonkeyPatch, sent: dict[str, Any]
 ) -> None:
     for name in ("SPOTIFY_CLIENT_ID", "SPOTIFY_CLIENT_SECRET", "SECRET_KEY", "USERS_TABLE"):
@@ -115,14 +117,14 @@ def test_any_request_gets_one_with_nothing_configured(
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=())),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(ODD, inner, max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
     max_leaves=8,
 )
 FIELDS = st.sampled_from(["id", "account_id", "display_name", "images", "followers", "type", "x"])
 
 
 @given(st.dictionaries(FIELDS, JSON) | JSON)
-def test_any_answer_about_the_current_user_is_a_profile_or_nonsense(document: Any) -> None:
+def test_any_profile_response_is_parsed_or_rejected(document: Any) -> None:
     text = json.dumps(document)
     try:
         profile = Profile.parse(text)
@@ -135,7 +137,7 @@ def test_any_answer_about_the_current_user_is_a_profile_or_nonsense(document: An
     assert len(f"__Host-spotify-session={sealed}") <= 4096
 
 
-def test_the_longest_account_key_still_fits_a_cookie() -> None:
+def test_the_longest_account_key_fits_in_a_cookie() -> None:
     for longest in ("\x00" * 2048, "é" * 1024, "👩" * 512, '"' * 2048):
         profile = Profile.parse(json.dumps({"id": "x", "account_id": longest}))
         sealed = Seal("session", [SECRET_KEY]).sign(
@@ -161,14 +163,14 @@ ATTRIBUTE = st.one_of(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.dictionaries(st.sampled_from(["login_id", "profile", "expires_at", "x"]), ATTRIBUTE))
-def test_any_item_in_the_table_is_somebody_or_nobody(world: None, attributes: dict[str, Any]) -> None:
-    Table().put({"account_id": {"S": "nobody"}, **attributes})
-    answer = app(event("/", {"Cookie": own_cookies()}), None)
-    assert answer["statusCode"] == 200
-    assert "User ID: None" in answer["body"]
+def test_an_arbitrary_item_in_the_table_counts_as_logged_out(world: None, attributes: dict[str, Any]) -> None:
+    Table().put({"account_id": {"S": "user-1"}, **attributes})
+    response = app(event("/", {"Cookie": own_cookies()}), None)
+    assert response["statusCode"] == 200
+    assert "User ID: None" in response["body"]
 
 
 @given(st.dictionaries(PARAMETER, st.lists(st.none() | HUGE | st.integers(), max_size=3), max_size=5))
-def test_any_callback_is_read_or_refused(query: dict[str, Any]) -> None:
+def test_any_callback_query_is_parsed_or_rejected(query: dict[str, Any]) -> None:
     with contextlib.suppress(BadRequest):
         read_callback(query, "https://accounts.spotify.com")

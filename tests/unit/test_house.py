@@ -1,4 +1,4 @@
-"""The rules of the house, and documents that cannot lie."""
+"""Rules for the source code, and checks of the documents against it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from app import app
-from chalicelib import config, errors, login, session, sessions
+from chalicelib import claims, config, errors, login, sessions
 from deploy import PROJECT, smoke
 
 LAYERS = (
-    {"errors", "deadline", "cookies", "log", "session"},
+    {"errors", "deadline", "cookies", "log", "claims"},
     {"config", "profile", "login"},
     {"address", "aws", "oauth", "transport"},
     {"parameters", "spotify", "users", "request"},
@@ -25,9 +25,9 @@ LAYERS = (
     {"services", "pages"},
     {"web"},
 )
-"""Each module imports from the layers before its own, the leaves first."""
+"""Each module imports only from earlier layers."""
 
-ONLY_IN = {
+ALLOWED_IN = {
     "boto3": set(),
     "botocore": {"aws"},
     "requests": {"transport"},
@@ -38,7 +38,7 @@ ONLY_IN = {
 
 
 def sources(folder: str) -> dict[str, ast.Module]:
-    """The modules of a package by their names; a package within it counts as a module."""
+    """The syntax trees of a package's modules, by name. A subpackage counts as a module."""
     found = {}
     for path in (PROJECT / folder).rglob("*.py"):
         name = path.parent.name if path.name == "__init__.py" and path.parent.name != folder else path.stem
@@ -47,7 +47,7 @@ def sources(folder: str) -> dict[str, ast.Module]:
 
 
 def imports(tree: ast.Module) -> set[str]:
-    """Everything that a module imports, as dotted names."""
+    """The dotted names that a module imports."""
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -57,37 +57,38 @@ def imports(tree: ast.Module) -> set[str]:
     return found
 
 
-def ours(tree: ast.Module) -> set[str]:
+def own_imports(tree: ast.Module) -> set[str]:
+    """The modules of chalicelib that a module imports."""
     return {name.split(".")[1] for name in imports(tree) if name.startswith("chalicelib.")}
 
 
-def test_imports_run_one_way() -> None:
+def test_modules_import_only_from_lower_layers() -> None:
     modules = {name: tree for name, tree in sources("chalicelib").items() if name != "__init__"}
     assert set(modules) == set().union(*LAYERS)
     below: set[str] = set()
     for layer in LAYERS:
         for name in layer:
-            assert ours(modules[name]) <= below, name
+            assert own_imports(modules[name]) <= below, name
         below |= layer
 
 
-@pytest.mark.parametrize("library", ONLY_IN)
-def test_a_library_has_one_door(library: str) -> None:
+@pytest.mark.parametrize("library", ALLOWED_IN)
+def test_a_library_is_imported_only_where_it_is_allowed(library: str) -> None:
     users_of = {
         name
         for name, tree in sources("chalicelib").items()
         if any(imported.split(".")[0] == library for imported in imports(tree))
     }
-    assert users_of == ONLY_IN[library]
+    assert users_of == ALLOWED_IN[library]
 
 
-def test_app_imports_what_it_speaks_of() -> None:
+def test_app_imports_only_the_expected_modules() -> None:
     tree = ast.parse((PROJECT / "app.py").read_text(encoding="utf-8"))
-    assert ours(tree) == {"oauth", "pages", "services", "web", "errors", "request"}
+    assert own_imports(tree) == {"oauth", "pages", "services", "web", "errors", "request"}
 
 
 @pytest.mark.parametrize("folder", ["simulator", "local", "deploy", "bench"])
-def test_the_tooling_knows_the_settings_of_the_app_and_nothing_else_of_it(folder: str) -> None:
+def test_the_tooling_imports_only_the_config_of_the_app(folder: str) -> None:
     allowed = {"chalicelib.config"} if folder in {"local", "deploy"} else set()
     for tree in sources(folder).values():
         known = {name for name in imports(tree) if name.split(".")[0] in {"app", "chalicelib"}}
@@ -96,15 +97,15 @@ def test_the_tooling_knows_the_settings_of_the_app_and_nothing_else_of_it(folder
         assert not any(name.split(".")[0] == folder for name in imports(tree))
 
 
-def test_no_function_of_the_app_is_longer_than_a_screen() -> None:
+def test_no_function_of_the_app_is_longer_than_25_lines() -> None:
     for name, tree in sources("chalicelib").items():
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef):
-                assert (node.end_lineno or 0) - node.lineno < 45, f"{name}.{node.name}"
+                assert (node.end_lineno or 0) - node.lineno < 25, f"{name}.{node.name}"
 
 
 def tables(path: str) -> list[list[str]]:
-    """The rows of a document's tables, as cells."""
+    """The rows of all tables in a document, as lists of cells."""
     lines = (PROJECT / path).read_text(encoding="utf-8").splitlines()
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
 
@@ -115,30 +116,35 @@ def test_the_readme_lists_the_routes() -> None:
     assert documented == routes == {"GET /", "GET /login", "GET /callback", "GET /logout"}
 
 
-def test_the_readme_lists_the_settings() -> None:
+def test_the_readme_has_at_most_600_words() -> None:
+    words = (PROJECT / "README.md").read_text(encoding="utf-8").split()
+    assert len(words) <= 600
+
+
+def test_the_settings_document_lists_every_setting() -> None:
     documented = [
         name
-        for row in tables("README.md")
+        for row in tables("docs/settings.md")
         for name in re.findall(r"`([A-Z_]+)`", row[0])
         if not name.startswith("AWS_")
     ]
     assert sorted(documented) == sorted([*config.NAMES, "PARAMETER_PATH"])
 
 
-def test_the_storage_document_lists_what_is_stored() -> None:
+def test_the_storage_document_lists_every_attribute_and_cookie() -> None:
     documented = {row[0].strip("`") for row in tables("docs/storage.md")}
     assert {"account_id", "login_id", "ended", "profile", "expires_at"} <= documented
     assert {f"__Host-{sessions.COOKIE}", f"__Host-{login.COOKIE}…"} <= documented
 
 
-def test_the_lifetimes_are_those_that_the_documents_tell() -> None:
-    assert session.LIFETIME == 30 * 24 * 3600
-    assert session.IDLE == 7 * 24 * 3600
+def test_the_lifetimes_match_the_documents() -> None:
+    assert claims.LIFETIME == 30 * 24 * 3600
+    assert claims.IDLE == 7 * 24 * 3600
     assert login.LIFETIME == 10 * 60
     assert login.MOST == 5
     text = (PROJECT / "docs/storage.md").read_text(encoding="utf-8")
-    for said in ("30 days", "7 days", "10 minutes", "five"):
-        assert said in text
+    for lifetime in ("30 days", "7 days", "10 minutes", "five"):
+        assert lifetime in text
     assert "30 days" in errors.UsersUnavailable.remedy
     assert "ten minutes" in errors.LoginExpired.message
 
@@ -147,19 +153,19 @@ def leaves(branch: type[errors.LoginError]) -> set[type[errors.LoginError]]:
     return {branch}.union(*(leaves(leaf) for leaf in branch.__subclasses__()))
 
 
-def test_the_tree_of_errors_is_drawn_as_it_grows() -> None:
-    drawn = re.findall(r"[├└]── (\w+) *(\d{3})? *([a-z_]+)?", errors.__doc__ or "")
-    grown = leaves(errors.LoginError) - {errors.LoginError}
-    assert {name for name, _, _ in drawn} == {leaf.__name__ for leaf in grown}
-    for name, status, reason in drawn:
+def test_the_error_tree_in_the_docstring_matches_the_classes() -> None:
+    documented = re.findall(r"[├└]── (\w+) *(\d{3})? *([a-z_]+)?", errors.__doc__ or "")
+    classes = leaves(errors.LoginError) - {errors.LoginError}
+    assert {name for name, _, _ in documented} == {leaf.__name__ for leaf in classes}
+    for name, status, reason in documented:
         leaf = getattr(errors, name)
         assert not status or leaf.status == int(status), name
         assert not reason or leaf.reason == reason, name
-    reasons = [leaf.reason for leaf in grown if leaf.reason != "bug"]
-    assert len(reasons) == len(set(reasons)), "a reason names one leaf"
+    reasons = [leaf.reason for leaf in classes if leaf.reason != "bug"]
+    assert len(reasons) == len(set(reasons)), "each reason belongs to one error"
 
 
-def test_the_operator_reads_whose_move_each_reason_is() -> None:
+def test_the_operations_document_lists_every_reason_in_the_log() -> None:
     documented = {
         reason
         for row in tables("docs/operations.md")
@@ -170,7 +176,7 @@ def test_the_operator_reads_whose_move_each_reason_is() -> None:
     assert documented == reasons | {"parameters_unread", "parameters_stale"}
 
 
-def test_stages_hold_no_secret_and_differ_only_in_their_names() -> None:
+def test_stages_contain_no_secret_and_differ_only_by_name() -> None:
     stages = json.loads((PROJECT / ".chalice/config.json").read_text())["stages"]
     dev, prod = (json.dumps(stages[stage]).replace(stage, "STAGE") for stage in ("dev", "prod"))
     assert dev == prod
@@ -179,7 +185,7 @@ def test_stages_hold_no_secret_and_differ_only_in_their_names() -> None:
 
 
 @pytest.mark.parametrize("stage", ["dev", "prod"])
-def test_the_policy_allows_what_the_app_does_with_its_own_table(stage: str) -> None:
+def test_the_policy_is_limited_to_the_apps_own_table_parameters_and_log(stage: str) -> None:
     policy = json.loads((PROJECT / f".chalice/policy-{stage}.json").read_text())
     table, parameters, logs = policy["Statement"]
     assert sorted(table["Action"]) == ["dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:UpdateItem"]
@@ -194,34 +200,34 @@ def pinned(path: str) -> list[Requirement]:
     return [Requirement(line.rstrip(" \\")) for line in lines if "==" in line]
 
 
-def test_every_extra_that_a_pinned_package_asks_for_is_pinned_with_it() -> None:
-    """Otherwise pip refuses the whole list on the day that the package has a newer version."""
+def test_every_extra_required_by_a_pinned_package_is_pinned() -> None:
+    """Otherwise pip rejects the whole list once the package has a newer version."""
     locked = {canonicalize_name(pin.name): pin.extras for pin in pinned("requirements/dev.txt")}
-    asked = [Requirement(line) for name in locked for line in requires(name) or ()]
+    required = [Requirement(line) for name in locked for line in requires(name) or ()]
     missing = [
         str(needed)
-        for needed in asked
+        for needed in required
         if needed.extras and (needed.marker is None or needed.marker.evaluate({"extra": ""}))
         if not needed.extras <= locked.get(canonicalize_name(needed.name), set())
     ]
-    assert any(needed.extras for needed in asked)
+    assert any(needed.extras for needed in required)
     assert missing == []
 
 
-def test_every_link_of_the_documents_leads_somewhere() -> None:
+def test_every_relative_link_in_the_documents_resolves() -> None:
     for document in [*PROJECT.glob("*.md"), *(PROJECT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8")):
             if not target.startswith("http"):
                 assert (document.parent / target).exists(), f"{document.name}: {target}"
 
 
-def test_every_verb_of_the_documents_is_in_the_makefile() -> None:
-    verbs = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
+def test_every_make_target_in_the_documents_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
     for document in [*PROJECT.glob("*.md"), *(PROJECT / "docs").glob("*.md")]:
-        assert set(re.findall(r"`make ([a-z-]+)", document.read_text(encoding="utf-8"))) <= verbs
+        assert set(re.findall(r"`make ([a-z-]+)", document.read_text(encoding="utf-8"))) <= targets
 
 
-def test_every_page_is_small_and_asks_nothing_of_other_hosts() -> None:
+def test_pages_are_small_and_load_nothing_from_other_hosts() -> None:
     folder = Path(PROJECT, "chalicelib/pages")
     assert sum(path.stat().st_size for path in folder.glob("*.html")) < 4096
     for path in folder.glob("*.html"):
@@ -236,7 +242,7 @@ ROWS = [
 
 
 def promises() -> dict[str, list[str]]:
-    """The tests of each row of docs/security.md, in the order of the document."""
+    """The tests of each row of docs/security.md, in document order."""
     rows = [row for row in tables("docs/security.md") if len(row) == 4]
     return {
         row[0].removesuffix("\\*"): re.findall(r"`(test_\w+)`", row[3])
@@ -245,10 +251,10 @@ def promises() -> dict[str, list[str]]:
     }
 
 
-def test_the_security_document_lists_all_70_rows_and_tests_that_exist() -> None:
+def test_the_security_document_has_70_rows_and_names_existing_tests() -> None:
     assert list(promises()) == ROWS
     assert len(ROWS) == 70
-    written = {
+    existing = {
         node.name
         for path in (PROJECT / "tests").rglob("test_*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
@@ -256,9 +262,9 @@ def test_the_security_document_lists_all_70_rows_and_tests_that_exist() -> None:
     }
     for row, tests in promises().items():
         assert tests, row
-        assert set(tests) <= written, row
+        assert set(tests) <= existing, row
 
 
-def test_the_rows_that_the_security_document_marks_are_those_of_smoke() -> None:
+def test_the_rows_marked_in_the_security_document_are_those_that_smoke_checks() -> None:
     marked = [row[0].removesuffix("\\*") for row in tables("docs/security.md") if row[0].endswith("\\*")]
     assert marked == list(smoke.ROWS)

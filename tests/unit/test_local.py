@@ -1,4 +1,4 @@
-"""What `make run` brings along."""
+"""The servers and files that `make run` adds to the app."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def scan(url: str, **headers: str) -> int:
     ).status_code
 
 
-def test_the_table_is_as_on_aws(url: str) -> None:
+def test_the_local_table_has_the_key_and_time_to_live_of_the_real_one(url: str) -> None:
     client = boto3.client(
         "dynamodb",
         endpoint_url=url,
@@ -62,17 +62,17 @@ def test_the_table_is_as_on_aws(url: str) -> None:
         {"X-Amz-Target": "Lambda.Invoke"},
     ],
 )
-def test_no_web_page_reaches_the_emulator(url: str, header: dict[str, str]) -> None:
+def test_a_request_from_a_web_page_is_rejected(url: str, header: dict[str, str]) -> None:
     assert scan(url) == 200
     assert scan(url, **header) == 403
 
 
-def test_the_emulators_own_pages_are_closed(url: str) -> None:
+def test_the_emulators_own_pages_are_not_served(url: str) -> None:
     assert requests.get(f"{url}/moto-api/data.json", timeout=5).status_code == 403
     assert requests.post(f"{url}/moto-api/reset", timeout=5).status_code == 403
 
 
-def test_the_secret_key_is_made_once_for_its_owner_only(tmp_path: Path) -> None:
+def test_the_secret_key_is_created_once_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
     path = tmp_path / ".local" / "secret-key"
     key = secret_key.read_or_make(path)
     assert len(key) == 64
@@ -81,7 +81,7 @@ def test_the_secret_key_is_made_once_for_its_owner_only(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
-def test_the_watcher_sees_the_app_and_nothing_else(tmp_path: Path) -> None:
+def test_the_file_watcher_sees_only_the_apps_own_files(tmp_path: Path) -> None:
     for name in (
         "app.py",
         "other.py",

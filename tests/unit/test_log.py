@@ -1,4 +1,4 @@
-"""What the log says, and what it must not."""
+"""What the log contains, and what it must not contain."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from tests.support.visitor import query_of
 from tests.support.world import SECRET_KEY
 
 
-def test_a_login_and_a_logout_are_a_line_each(visitor: GatewayVisitor, log: list[dict[str, Any]]) -> None:
+def test_each_login_and_logout_event_is_one_log_line(
+    visitor: GatewayVisitor, log: list[dict[str, Any]]
+) -> None:
     visitor.log_in()
     visitor.see_id()
     visitor.get("/logout")
@@ -31,14 +33,16 @@ def test_a_login_and_a_logout_are_a_line_each(visitor: GatewayVisitor, log: list
     assert log[1]["session"] == log[2]["session"]
 
 
-def test_a_refusal_has_its_reason(visitor: GatewayVisitor, log: list[dict[str, Any]]) -> None:
+def test_a_rejected_login_is_logged_with_its_reason(
+    visitor: GatewayVisitor, log: list[dict[str, Any]]
+) -> None:
     reply = visitor.log_in("unlisted")
     assert log[-1]["outcome"] == "refused"
     assert (log[-1]["reason"], log[-1]["detail"]) == ("not_on_user_list", "me 403")
     assert log[-1]["request_id"] in reply.words
 
 
-def test_a_state_that_is_not_this_browsers_is_a_security_event(
+def test_an_unknown_state_is_logged_as_a_security_event(
     visitor: GatewayVisitor, log: list[dict[str, Any]]
 ) -> None:
     visitor.get("/callback?state=forged%0a%7B%22event%22%3A%22x%22%7D&code=c")
@@ -47,7 +51,7 @@ def test_a_state_that_is_not_this_browsers_is_a_security_event(
     assert (log[-1]["reason"], log[-1]["security"]) == ("login_unknown", True)
 
 
-def test_the_source_of_a_security_event_can_be_counted_but_not_read(
+def test_the_source_of_a_security_event_is_logged_as_a_daily_keyed_hash(
     visitor: GatewayVisitor, log: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def source(address: str, key: str = SECRET_KEY) -> str:
@@ -62,7 +66,7 @@ def test_the_source_of_a_security_event_can_be_counted_but_not_read(
     assert re.fullmatch("[0-9a-f]{12}", one)
     assert source("192.0.2.1") == one
     assert source("192.0.2.2") != one
-    assert source("192.0.2.1", key="another key of the tests which opens nothing") != one
+    assert source("192.0.2.1", key="another signing key that is used only in tests") != one
 
     class Tomorrow(datetime):
         @classmethod
@@ -73,7 +77,7 @@ def test_the_source_of_a_security_event_can_be_counted_but_not_read(
     assert source("192.0.2.1") != one
 
 
-def test_nothing_personal_and_no_secret_is_logged(
+def test_no_personal_data_and_no_secret_is_logged(
     visitor: GatewayVisitor, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG", logger="")
@@ -83,15 +87,15 @@ def test_nothing_personal_and_no_secret_is_logged(
     cookies = list(visitor.cookies.values())
     visitor.get("/")
     visitor.get("/logout")
-    ours = "\n".join(
+    logged = "\n".join(
         record.getMessage() for record in caplog.records if record.name.startswith("spotify-login")
     )
-    assert ours
+    assert logged
     for secret in (query["state"], query["code"], *cookies, "pia", "Pia", "7h3pr3m1um"):
-        assert secret not in ours
+        assert secret not in logged
 
 
-def test_a_bug_is_a_page_and_a_line_without_its_message(
+def test_a_bug_gives_an_error_page_and_a_log_line_without_its_message(
     visitor: GatewayVisitor, log: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(request: object) -> None:
@@ -106,13 +110,13 @@ def test_a_bug_is_a_page_and_a_line_without_its_message(
     assert reply.headers["x-content-type-options"] == "nosniff"
 
 
-def test_locally_the_reference_is_our_own_and_never_a_headers(log: list[dict[str, Any]]) -> None:
+def test_the_local_reference_is_generated_and_never_taken_from_a_header(log: list[dict[str, Any]]) -> None:
     sent = event("/callback", {"X-Amzn-RequestId": "forged", "x-request-id": "forged"})
     del sent["requestContext"]["requestId"]
     reply = invoke(sent)
     assert re.search(r"Reference: [0-9a-f]{16}\n", reply.words)
 
 
-def test_a_pseudonym_is_short_and_the_same_for_the_same_login() -> None:
+def test_a_pseudonym_has_12_characters_and_depends_only_on_the_login() -> None:
     assert logs.pseudonym("x") == logs.pseudonym("x") != logs.pseudonym("y")
     assert len(logs.pseudonym("x")) == 12

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -16,12 +19,12 @@ KEY = "0123456789abcdefghijklmnopqrstuv"
 
 
 def attempts(*lines: str) -> tuple[Attempts, Jar]:
-    """The attempts of a browser that has these cookies, given as Set-Cookie lines."""
+    """The attempts of a browser with these cookies, given as Set-Cookie lines."""
     jar = Jar("; ".join(line.partition(";")[0] for line in lines), secure=True)
     return Attempts(jar, Seal(Attempts.PURPOSE, [KEY])), jar
 
 
-def test_a_state_has_128_random_bits_and_a_verifier_256() -> None:
+def test_a_state_has_128_random_bits_and_a_verifier_has_256() -> None:
     attempts = [Attempt.begin() for _ in range(1000)]
     assert len({attempt.state for attempt in attempts}) == 1000
     assert len({attempt.code_verifier for attempt in attempts}) == 1000
@@ -30,24 +33,24 @@ def test_a_state_has_128_random_bits_and_a_verifier_256() -> None:
         assert re.fullmatch(r"[\w-]{43}", attempt.code_verifier, re.ASCII)
 
 
-def test_the_challenge_is_the_one_of_rfc_7636_appendix_b() -> None:
+def test_the_challenge_matches_rfc_7636_appendix_b() -> None:
     attempt = Attempt("state", "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk")
     assert attempt.code_challenge == "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 
 
-def test_a_verifier_stays_out_of_the_repr() -> None:
+def test_a_verifier_does_not_appear_in_the_repr() -> None:
     attempt = Attempt.begin()
     assert attempt.code_verifier not in repr(attempt)
 
 
 @given(st.text())
-def test_a_foreign_state_was_never_begun(state: str) -> None:
+def test_a_state_in_another_format_has_no_start_time(state: str) -> None:
     assert begun_at(state) == 0
 
 
-def test_a_response_spends_its_attempt_once_and_is_known_again() -> None:
-    begun, jar = attempts()
-    attempt = begun.begin()
+def test_an_attempt_is_spent_once_and_a_reload_is_recognized() -> None:
+    pending, jar = attempts()
+    attempt = pending.begin()
     first, after_first = attempts(*jar.headers())
     assert first.spend(attempt.state, "code") == attempt
     (marker,) = after_first.headers()
@@ -57,37 +60,56 @@ def test_a_response_spends_its_attempt_once_and_is_known_again() -> None:
         attempts(marker)[0].spend(attempt.state, "another code")
 
 
-def test_only_cookies_of_its_own_format_are_read_counted_or_cleared() -> None:
-    """Whoever sends hundreds of cookies gets none of them back in Set-Cookie lines."""
-    theirs = [
+def test_only_attempt_cookies_in_the_apps_format_are_read_counted_or_cleared() -> None:
+    """A request with hundreds of other cookies must not get hundreds of Set-Cookie lines."""
+    other_cookies = [
         f"__Host-spotify-login-{suffix}=x" for suffix in ("", "ABCDEF01", "0123456", "x\r\nSet-Cookie: y")
     ]
-    theirs += [f"__Host-spotify-login-{number:08x}=x" for number in range(300)]
-    begun, jar = attempts(*theirs)
-    begun.begin()
+    other_cookies += [f"__Host-spotify-login-{number:08x}=x" for number in range(300)]
+    pending, jar = attempts(*other_cookies)
+    pending.begin()
     (line,) = jar.headers()
     assert f"Max-Age={LIFETIME}" in line
 
 
-def test_an_expired_attempt_is_left_to_its_max_age_and_makes_no_room() -> None:
+def test_expired_attempts_are_not_cleared_to_make_room() -> None:
     seal = Seal(Attempts.PURPOSE, [KEY])
     old = [
         f"__Host-spotify-login-{number:08x}={seal.sign(f'{number:022}.1795478400', 'v' * 43, '')}"
         for number in range(9)
     ]
-    begun, jar = attempts(*old)
-    begun.begin()
+    pending, jar = attempts(*old)
+    pending.begin()
     assert len(jar.headers()) == 1
 
 
 def test_an_unknown_state_is_a_security_event_unless_the_attempt_may_have_been_dropped() -> None:
     state = Attempt.begin().state
-    begun, jar = attempts()
+    pending, jar = attempts()
     for held in range(MOST):
         with pytest.raises(LoginUnknown) as failure:
             attempts(*jar.headers())[0].spend(state, "code")
         assert failure.value.security is True, held
-        begun.begin()
+        pending.begin()
     with pytest.raises(LoginUnknown) as failure:
         attempts(*jar.headers())[0].spend(state, "code")
     assert failure.value.security is False
+
+
+def test_a_finished_login_makes_room_before_an_unfinished_one() -> None:
+    seal = Seal(Attempts.PURPOSE, [KEY])
+    waiting, *others = (
+        Attempt(f"{number:022}.{int(time.time()) - 60 + number}", "v" * 43) for number in range(MOST)
+    )
+    finished = [replace(other, code_verifier="", spent_on="0" * 16) for other in others]
+    lines = []
+    for attempt in (waiting, *finished):
+        name = hashlib.sha256(attempt.state.encode()).hexdigest()[:8]
+        value = seal.sign(attempt.state, attempt.code_verifier, attempt.spent_on)
+        lines.append(f"__Host-spotify-login-{name}={value}")
+    pending, jar = attempts(*lines)
+    pending.begin()
+    (cleared,) = [line for line in jar.headers() if "Max-Age=0" in line]
+    assert cleared.partition("=")[0] == lines[1].partition("=")[0], (
+        "the oldest finished one, not the waiting one"
+    )

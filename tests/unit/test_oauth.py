@@ -1,4 +1,4 @@
-"""The authorization code grant, as pure functions."""
+"""The authorization request, and the parsing of its response."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ VALUES = st.one_of(
 )
 
 
-def test_the_authorization_request_carries_each_parameter_once() -> None:
+def test_the_authorization_request_has_each_parameter_once() -> None:
     attempt = Attempt.begin()
     config = Config(
         {
@@ -49,13 +49,13 @@ def test_the_authorization_request_carries_each_parameter_once() -> None:
 
 
 @given(VSCHAR, VSCHAR)
-def test_a_good_callback_is_read(state: str, code: str) -> None:
+def test_a_valid_callback_is_parsed(state: str, code: str) -> None:
     callback = read_callback({"state": [state], "code": [code]}, ISSUER)
     assert (callback.state, callback.authorization_code()) == (state, code)
 
 
 @given(st.dictionaries(st.sampled_from(["state", "code", "error", "iss", "x"]), VALUES))
-def test_any_query_is_read_or_refused(query: dict[str, list[str]]) -> None:
+def test_any_query_is_parsed_or_rejected(query: dict[str, list[str]]) -> None:
     try:
         callback = read_callback(query, ISSUER)
     except BadRequest:
@@ -64,14 +64,14 @@ def test_any_query_is_read_or_refused(query: dict[str, list[str]]) -> None:
     assert bool(callback.code) != bool(callback.error)
 
 
-def test_no_means_cancelled_and_another_error_refused() -> None:
+def test_access_denied_means_cancelled_and_any_other_error_means_refused() -> None:
     with pytest.raises(Cancelled):
         read_callback({"state": ["s"], "error": ["access_denied"]}, ISSUER).authorization_code()
     with pytest.raises(AuthorizationRefused):
         read_callback({"state": ["s"], "error": ["server_error"]}, ISSUER).authorization_code()
 
 
-def test_only_spotify_may_be_the_issuer() -> None:
+def test_an_issuer_other_than_spotify_is_rejected() -> None:
     assert read_callback({"state": ["s"], "code": ["c"], "iss": [ISSUER]}, ISSUER)
     with pytest.raises(BadRequest):
         read_callback({"state": ["s"], "code": ["c"], "iss": ["https://evil.example"]}, ISSUER)

@@ -1,4 +1,4 @@
-"""Any profile that Spotify can send."""
+"""The parsing of the profiles that Spotify can send."""
 
 from __future__ import annotations
 
@@ -24,53 +24,53 @@ def parse(**profile: Any) -> Profile:
 
 
 def test_an_id_and_a_type_are_enough() -> None:
-    profile = parse(id="somebody", type="user")
-    assert profile.account_key == "id:somebody"
+    profile = parse(id="test-user", type="user")
+    assert profile.account_key == "id:test-user"
     assert profile.display_name is profile.picture is None
 
 
-def test_account_id_is_the_key_where_spotify_sends_one() -> None:
-    assert parse(id="somebody", account_id="immutable").account_key == "immutable"
+def test_account_id_is_the_key_if_spotify_sends_one() -> None:
+    assert parse(id="test-user", account_id="immutable").account_key == "immutable"
     for absent in (None, ""):
-        assert parse(id="somebody", account_id=absent).account_key == "id:somebody"
+        assert parse(id="test-user", account_id=absent).account_key == "id:test-user"
 
 
-def test_the_whole_answer_is_kept_as_it_came() -> None:
+def test_the_whole_profile_is_kept_as_spotify_sent_it() -> None:
     text = '{"id": "x", "a": 1.10, "b": 1e400, "c": 12345678901234567890123, "d": "\\ud83d"}'
     assert Profile.parse(text).text == text
 
 
 @pytest.mark.parametrize("user_id", ["#?/%+", "<b>\"'&", "👩‍🎤", "\u202eabc", "x" * 2045, "\x00"])
-def test_an_odd_id_is_an_id(user_id: str) -> None:
+def test_an_unusual_id_is_accepted(user_id: str) -> None:
     assert parse(id=user_id).id == user_id
 
 
 @pytest.mark.parametrize("user_id", [None, "", 7, 1.5, True, [], {}, "x" * 2049, "é" * 1025, "\ud800"])
-def test_an_id_that_is_no_text_or_cannot_be_a_key_is_refused(user_id: Any) -> None:
+def test_an_id_that_is_not_text_or_cannot_be_a_key_is_rejected(user_id: Any) -> None:
     with pytest.raises(ProfileInvalid):
         parse(id=user_id, account_id="fine")
 
 
 @pytest.mark.parametrize("account_id", [7, True, 0, [], {}, "x" * 2049, "\udfff"])
-def test_an_account_id_that_cannot_be_a_key_is_refused(account_id: Any) -> None:
+def test_an_account_id_that_cannot_be_a_key_is_rejected(account_id: Any) -> None:
     with pytest.raises(ProfileInvalid):
-        parse(id="somebody", account_id=account_id)
+        parse(id="test-user", account_id=account_id)
 
 
-def test_a_key_with_its_prefix_has_the_same_limit() -> None:
+def test_the_length_limit_of_a_key_includes_its_prefix() -> None:
     with pytest.raises(ProfileInvalid):
         parse(id="x" * 2046)
 
 
 @pytest.mark.parametrize("text", ["", "null", "[]", '"id"', "7", "{", "{}", "[" * 100_000, "9" * 5000])
-def test_what_is_no_profile_is_refused(text: str) -> None:
+def test_text_that_is_not_a_profile_is_rejected(text: str) -> None:
     with pytest.raises(ProfileInvalid):
         Profile.parse(text)
 
 
 @given(st.dictionaries(st.sampled_from(["display_name", "images", "followers", "email"]), JSON))
-def test_whatever_else_it_holds_it_can_be_shown(fields: dict[str, Any]) -> None:
-    profile = parse(**fields, id="somebody")
+def test_a_profile_can_be_shown_whatever_its_other_fields_contain(fields: dict[str, Any]) -> None:
+    profile = parse(**fields, id="test-user")
     assert profile.display_name is None or profile.display_name.encode()
 
 
@@ -89,7 +89,7 @@ def test_whatever_else_it_holds_it_can_be_shown(fields: dict[str, Any]) -> None:
         (None, False),
     ],
 )
-def test_only_pictures_at_spotifys_hosts_are_shown(url: Any, shown: bool) -> None:
+def test_only_pictures_on_spotifys_hosts_are_shown(url: Any, shown: bool) -> None:
     assert (parse(id="x", images=[{"url": url}]).picture == url) is shown or url is None
 
 

@@ -1,4 +1,4 @@
-"""Changing the key that signs, while instances read it whenever they read it."""
+"""Rotation of the signing key, while instances read the keys at different times."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from deploy.stage import Stage, Stop
 def stored(settings: dict[str, str]) -> Iterator[Secrets]:
     """A stage with a key."""
     with mock_aws():
-        account = Account("123456789012", "eu-west-1", "somebody", boto3.Session(region_name="eu-west-1"))
-        made = Secrets(Stage.load("dev"), account)
-        list(made.store({}))
-        yield made
+        account = Account("123456789012", "eu-west-1", "operator", boto3.Session(region_name="eu-west-1"))
+        secrets_of_dev = Secrets(Stage.load("dev"), account)
+        list(secrets_of_dev.store({}))
+        yield secrets_of_dev
 
 
 def keys(stored: Secrets) -> tuple[str, list[str]]:
-    """The key that signs, and those that are accepted besides."""
+    """The key that signs, and the fallbacks."""
     values = stored.read()
     fallbacks = values[FALLBACKS].value if FALLBACKS in values else ""
     return values[KEY].value, [key for key in fallbacks.split(",") if key]
@@ -36,14 +36,14 @@ def keys(stored: Secrets) -> tuple[str, list[str]]:
 
 def test_the_wait_covers_an_instance_that_read_just_before_and_then_failed_once() -> None:
     worst = parameters.FRESH + parameters.READ_SECONDS + parameters.RETRY + parameters.READ_SECONDS
-    assert worst + SECONDS < secrets.KNOWN_EVERYWHERE, "and a request that had begun with the old values"
+    assert worst + SECONDS < secrets.KNOWN_EVERYWHERE, "including a request that began with the old values"
 
 
 def quietly(_: str) -> None:
-    """Say nothing."""
+    """Print nothing."""
 
 
-def test_a_key_is_made_once_and_kept(stored: Secrets) -> None:
+def test_a_key_is_created_once_and_kept(stored: Secrets) -> None:
     key, fallbacks = keys(stored)
     assert (len(key), fallbacks) == (64, [])
     assert list(stored.store({"SPOTIFY_CLIENT_ID": "0" * 32})) == ["SPOTIFY_CLIENT_ID"]
@@ -59,7 +59,7 @@ def test_every_instance_accepts_a_key_before_any_signs_with_it(stored: Secrets) 
         waits.append(seconds)
         signing, accepted = keys(stored)
         assert signing == old
-        assert accepted[1:] == [old], "those who read between two writes find the old one too"
+        assert accepted[1:] == [old], "an instance that reads between two writes still accepts the old key"
 
     stored.rotate(quietly, sleep)
     new, accepted = keys(stored)
@@ -72,7 +72,7 @@ class Interrupted(Exception):
     pass
 
 
-def test_broken_off_while_waiting_it_makes_no_other_key(stored: Secrets) -> None:
+def test_a_rotation_interrupted_while_waiting_creates_no_second_key(stored: Secrets) -> None:
     old, _ = keys(stored)
 
     def interrupt(_: float) -> None:
@@ -88,7 +88,7 @@ def test_broken_off_while_waiting_it_makes_no_other_key(stored: Secrets) -> None
 
 
 @pytest.mark.parametrize("writes", [1, 2])
-def test_broken_off_between_two_writes_it_goes_on_from_there(
+def test_a_rotation_interrupted_between_two_writes_continues(
     stored: Secrets, monkeypatch: pytest.MonkeyPatch, writes: int
 ) -> None:
     old, _ = keys(stored)
@@ -104,23 +104,23 @@ def test_broken_off_between_two_writes_it_goes_on_from_there(
         stored.rotate(quietly, lambda _: None)
     monkeypatch.setattr(stored, "write", write)
     assert old in (keys(stored)[0], *keys(stored)[1])
-    said: list[Any] = []
-    stored.rotate(said.append, lambda _: None)
+    printed: list[Any] = []
+    stored.rotate(printed.append, lambda _: None)
     new, accepted = keys(stored)
     assert (new != old, accepted) == (True, [old])
-    assert "broken off" in said[0]
+    assert "interrupted" in printed[0]
 
 
-def test_the_last_keys_are_accepted_and_no_more(stored: Secrets) -> None:
-    made = [keys(stored)[0]]
+def test_only_the_most_recent_keys_are_accepted(stored: Secrets) -> None:
+    created = [keys(stored)[0]]
     for _ in range(secrets.MOST_FALLBACKS + 3):
         stored.rotate(quietly, lambda _: None)
-        made.append(keys(stored)[0])
-    assert len(set(made)) == len(made)
-    assert keys(stored) == (made[-1], made[-2 : -2 - secrets.MOST_FALLBACKS : -1])
+        created.append(keys(stored)[0])
+    assert len(set(created)) == len(created)
+    assert keys(stored) == (created[-1], created[-2 : -2 - secrets.MOST_FALLBACKS : -1])
 
 
-def test_ending_all_sessions_forgets_every_key(stored: Secrets) -> None:
+def test_ending_all_sessions_deletes_the_old_keys(stored: Secrets) -> None:
     old, _ = keys(stored)
     stored.rotate(quietly, lambda _: None)
     stored.end_sessions()
@@ -128,8 +128,8 @@ def test_ending_all_sessions_forgets_every_key(stored: Secrets) -> None:
     assert (new == old, accepted) == (False, [])
 
 
-def test_what_was_never_made_cannot_be_rotated(stored: Secrets) -> None:
+def test_a_key_that_does_not_exist_cannot_be_rotated(stored: Secrets) -> None:
     stored.delete_all()
     with pytest.raises(Stop) as stop:
         stored.rotate(quietly)
-    assert "make deploy STAGE=dev" in stop.value.problems[0].remedy
+    assert stop.value.problems[0].command == "make deploy STAGE=dev"

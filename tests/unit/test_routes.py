@@ -24,20 +24,20 @@ DAY = 24 * 60 * 60
 def session_cookie(
     account_key: str, login_id: str, login_age: int, cookie_age: int, key: str = SECRET_KEY
 ) -> str:
-    """A session cookie as the app made it some seconds ago."""
+    """A session cookie that the app issued `cookie_age` seconds ago, after a login `login_age` seconds ago."""
     now = int(time.time())
     fields = (login_id, "session-of-test", str(now - login_age), str(now - cookie_age))
     return Seal("session", [key]).sign(encode(account_key), *fields)
 
 
 def login_of(table: Table) -> tuple[str, str]:
-    """Account key and login id of the only user."""
+    """The account key and login ID of the only stored user."""
     (item,) = table.items()
     return item["account_id"]["S"], item["login_id"]["S"]
 
 
 class TestHome:
-    def test_shows_none_with_nothing_configured(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_home_page_shows_none_with_nothing_configured(self, monkeypatch: pytest.MonkeyPatch) -> None:
         for name in ("SPOTIFY_CLIENT_ID", "SPOTIFY_CLIENT_SECRET", "SECRET_KEY", "USERS_TABLE"):
             monkeypatch.delenv(name, raising=False)
         reply = invoke(event("/"))
@@ -50,17 +50,19 @@ class TestHome:
         ]
 
     @pytest.mark.parametrize(
-        ("scope", "said"),
+        ("scope", "permissions"),
         [("", "17 permissions"), ("user-read-email", "1 permission"), ("a b", "2 permissions")],
     )
-    def test_says_what_logging_in_will_ask_for(
-        self, visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch, scope: str, said: str
+    def test_the_home_page_says_how_many_permissions_spotify_will_ask_for(
+        self, visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch, scope: str, permissions: str
     ) -> None:
         monkeypatch.setenv("SPOTIFY_SCOPE", scope)
-        assert f"Spotify will ask you for {said}." in visitor.get("/").words
+        assert f"Spotify will ask you for {permissions}." in visitor.get("/").words
 
-    @pytest.mark.parametrize(("login_age", "days"), [(0, 7), (25 * DAY, 5)], ids=["idle", "in all"])
-    def test_says_until_when_and_what_is_stored(
+    @pytest.mark.parametrize(
+        ("login_age", "days"), [(0, 7), (25 * DAY, 5)], ids=["7 idle days", "30 days after the login"]
+    )
+    def test_the_home_page_shows_when_the_session_ends_and_what_is_stored(
         self, visitor: GatewayVisitor, table: Table, login_age: int, days: int
     ) -> None:
         visitor.log_in("premium")
@@ -73,14 +75,14 @@ class TestHome:
         for name in json.loads(item["profile"]["S"]):
             assert name in reply.words
 
-    def test_shows_the_user_after_a_login(self, visitor: GatewayVisitor) -> None:
+    def test_the_home_page_shows_the_logged_in_user(self, visitor: GatewayVisitor) -> None:
         visitor.log_in("premium")
         reply = visitor.get("/")
         assert "User ID: pia.premium" in reply.text
         assert "Pia Premium" in reply.words
         assert 'src="https://i.scdn.co/image/ab6775700000ee85pia"' in reply.text
 
-    def test_escapes_whatever_spotify_calls_a_person(self, visitor: GatewayVisitor) -> None:
+    def test_names_from_spotify_are_escaped(self, visitor: GatewayVisitor) -> None:
         visitor.log_in("odd")
         reply = visitor.get("/")
         assert reply.user_id == "<b>\"'&#?/%+ 🎧"
@@ -88,7 +90,7 @@ class TestHome:
         assert "<script" not in reply.text
         assert "<img" not in reply.text
 
-    def test_reissues_a_cookie_more_than_a_day_old_and_keeps_its_login_time(
+    def test_a_cookie_older_than_a_day_is_reissued_with_the_same_login_time(
         self, visitor: GatewayVisitor, table: Table
     ) -> None:
         visitor.log_in()
@@ -97,19 +99,19 @@ class TestHome:
         (line,) = visitor.get("/").set_cookies
         assert line.startswith(f"{SESSION}=")
         max_age = int(line.partition("Max-Age=")[2].partition(";")[0])
-        assert DAY - 5 <= max_age <= DAY, "what is left of the 30 days"
+        assert DAY - 5 <= max_age <= DAY, "the rest of the 30 days"
 
     @pytest.mark.parametrize("login_age", [0, 20 * DAY])
-    def test_does_not_reissue_a_younger_one(
+    def test_a_cookie_younger_than_a_day_is_not_reissued(
         self, visitor: GatewayVisitor, table: Table, login_age: int
     ) -> None:
-        """However old its login is: the age of the cookie decides."""
+        """The age of the cookie counts, not the age of the login."""
         visitor.log_in()
         visitor.cookies[SESSION] = session_cookie(*login_of(table), login_age, DAY - 60)
         reply = visitor.get("/")
         assert (reply.user_id, reply.set_cookies) == ("pia.premium", [])
 
-    def test_takes_a_cookie_of_the_previous_version_for_none(
+    def test_a_cookie_of_the_previous_version_counts_as_logged_out(
         self, visitor: GatewayVisitor, table: Table
     ) -> None:
         visitor.log_in()
@@ -130,7 +132,7 @@ class TestHome:
         ],
         ids=["fresh", "in use", "idle for 7 days", "30 days after the login"],
     )
-    def test_shows_the_user_as_long_as_the_session_lives(
+    def test_a_session_ends_after_7_idle_days_or_30_days_after_the_login(
         self, visitor: GatewayVisitor, table: Table, login_age: int, cookie_age: int, alive: bool
     ) -> None:
         visitor.log_in()
@@ -138,7 +140,7 @@ class TestHome:
         visitor.cookies[SESSION] = session_cookie(key, login_id, login_age, cookie_age)
         assert (visitor.see_id() == "pia.premium") is alive
 
-    def test_shows_none_once_the_item_has_expired_though_it_is_still_there(
+    def test_an_expired_item_counts_as_logged_out_before_it_is_deleted(
         self, visitor: GatewayVisitor, table: Table
     ) -> None:
         visitor.log_in()
@@ -158,7 +160,7 @@ class TestHome:
             {"expires_at": {"N": "1e400"}},
         ],
     )
-    def test_reads_an_item_of_another_version_as_nobody(
+    def test_an_item_of_another_version_counts_as_logged_out(
         self, visitor: GatewayVisitor, table: Table, change: dict[str, Any]
     ) -> None:
         visitor.log_in()
@@ -168,9 +170,9 @@ class TestHome:
         table.put({**item, **change})
         reply = visitor.get("/")
         assert reply.user_id == "None"
-        assert reply.set_cookies == [], "nothing is cleared"
+        assert reply.set_cookies == [], "the cookie is not cleared"
 
-    def test_asks_the_table_only_about_cookies_of_its_own(
+    def test_only_a_cookie_with_a_valid_signature_causes_a_table_read(
         self, settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
@@ -181,7 +183,7 @@ class TestHome:
         own = session_cookie("x", "y", 0, 0)
         assert invoke(event("/", {"Cookie": f"{SESSION}={own}"})).status == 503
 
-    def test_reads_several_cookie_headers_as_one(self, visitor: GatewayVisitor) -> None:
+    def test_several_cookie_headers_are_read_as_one(self, visitor: GatewayVisitor) -> None:
         visitor.log_in()
         sent = event("/", {"Cookie": "other=1"})
         sent["multiValueHeaders"] = {
@@ -199,13 +201,15 @@ class TestHome:
             "__host-spotify-session=x; {ours}",
         ],
     )
-    def test_finds_its_cookie_among_anybodys(self, visitor: GatewayVisitor, around: str) -> None:
+    def test_the_session_cookie_is_found_among_malformed_cookies(
+        self, visitor: GatewayVisitor, around: str
+    ) -> None:
         visitor.log_in()
         cookie = around.format(ours=f"{SESSION}={visitor.cookies[SESSION]}")
         assert visitor.get("/", {"Cookie": cookie}).user_id == "pia.premium"
 
     @pytest.mark.parametrize(
-        "spoiled",
+        "malformed",
         [
             "{name}={value}; {name}={value}",
             "\u2000{name}={value}",
@@ -215,14 +219,16 @@ class TestHome:
             '{name}="{value}"',
         ],
     )
-    def test_takes_no_other_cookie_for_its_own(self, visitor: GatewayVisitor, spoiled: str) -> None:
+    def test_a_duplicate_or_misspelled_session_cookie_is_ignored(
+        self, visitor: GatewayVisitor, malformed: str
+    ) -> None:
         visitor.log_in()
-        cookie = spoiled.format(name=SESSION, value=visitor.cookies[SESSION])
+        cookie = malformed.format(name=SESSION, value=visitor.cookies[SESSION])
         assert visitor.get("/", {"Cookie": cookie}).user_id == "None"
 
 
 class TestLogin:
-    def test_asks_spotify_for_every_scope_with_state_and_challenge(self, visitor: GatewayVisitor) -> None:
+    def test_a_login_requests_every_scope_with_state_and_challenge(self, visitor: GatewayVisitor) -> None:
         url = visitor.begin()
         query = query_of(url)
         assert set(query) == {
@@ -240,64 +246,68 @@ class TestLogin:
         assert len(query["code_challenge"]) == 43
         assert len(query["scope"].split()) == 17
 
-    def test_asks_for_fewer_scopes_where_that_is_set(
+    def test_a_login_requests_only_the_configured_scopes(
         self, visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("SPOTIFY_SCOPE", "user-read-email")
         assert query_of(visitor.begin())["scope"] == "user-read-email"
 
-    def test_lets_the_user_choose_another_account(self, visitor: GatewayVisitor) -> None:
+    def test_show_dialog_lets_the_user_choose_another_account(self, visitor: GatewayVisitor) -> None:
         assert query_of(visitor.get("/login?show_dialog=true").location)["show_dialog"] == "true"
 
     @pytest.mark.parametrize(
         "query",
         ["show_dialog=false", "show_dialog=TRUE", "show_dialog=", "show_dialog=true&show_dialog=true"],
     )
-    def test_takes_show_dialog_for_true_only_once(self, visitor: GatewayVisitor, query: str) -> None:
+    def test_show_dialog_is_passed_on_only_as_a_single_true(
+        self, visitor: GatewayVisitor, query: str
+    ) -> None:
         assert "show_dialog" not in query_of(visitor.get(f"/login?{query}").location)
 
-    def test_keeps_that_wish_on_the_way_to_the_own_address(
+    def test_show_dialog_is_kept_in_the_redirect_to_the_apps_own_address(
         self, visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("SPOTIFY_REDIRECT_URI", "https://login.example.com/callback")
         assert visitor.get("/login?show_dialog=true").location.endswith("/login?moved=1&show_dialog=true")
         assert visitor.get("/login?show_dialog=yes").location == "https://login.example.com/login?moved=1"
 
-    def test_takes_nothing_from_its_query(self, visitor: GatewayVisitor) -> None:
+    def test_a_login_takes_no_oauth_parameter_from_its_query(self, visitor: GatewayVisitor) -> None:
         reply = visitor.get("/login?redirect_uri=https://evil.example&client_id=x&scope=y&state=z")
         query, usual = query_of(reply.location), query_of(visitor.begin())
         assert query["state"] != "z"
         for name in ("client_id", "redirect_uri", "response_type", "scope"):
             assert query[name] == usual[name]
 
-    def test_begins_every_attempt_afresh(self, visitor: GatewayVisitor) -> None:
+    def test_every_attempt_has_a_new_state_and_challenge(self, visitor: GatewayVisitor) -> None:
         queries = [query_of(visitor.begin()) for _ in range(20)]
         assert len({query["state"] for query in queries}) == 20
         assert len({query["code_challenge"] for query in queries}) == 20
 
-    def test_keeps_five_attempts_and_all_cookies_under_a_kilobyte(self, visitor: GatewayVisitor) -> None:
+    def test_a_browser_keeps_five_attempts_at_most_and_under_1_kb_of_cookies(
+        self, visitor: GatewayVisitor
+    ) -> None:
         visitor.log_in()
         urls = [visitor.begin() for _ in range(50)]
         attempts = [name for name in visitor.cookies if name.startswith("__Host-spotify-login-")]
         assert len(attempts) == 5
         assert len("; ".join(f"{name}={value}" for name, value in visitor.cookies.items())) < 1024
-        assert visitor.get(visitor.agree(urls[-5])).status == 307, "the fifth youngest still works"
-        assert visitor.get(visitor.agree(urls[-6])).status == 400, "the sixth is gone"
+        assert visitor.get(visitor.agree(urls[-5])).status == 307, "the fifth newest still works"
+        assert visitor.get(visitor.agree(urls[-6])).status == 400, "the sixth newest was dropped"
 
-    def test_sets_cookies_that_only_this_host_gets_and_no_script_sees(self, visitor: GatewayVisitor) -> None:
+    def test_the_attempt_cookie_is_host_only_http_only_and_secure(self, visitor: GatewayVisitor) -> None:
         (line,) = visitor.get("/login").set_cookies
         assert line.startswith("__Host-spotify-login-")
         assert line.partition("; ")[2] == "Max-Age=600; Path=/; HttpOnly; SameSite=Lax; Secure"
 
-    def test_from_another_site_asks_somebody_who_is_logged_in(self, visitor: GatewayVisitor) -> None:
+    def test_a_login_from_another_site_asks_a_logged_in_user_first(self, visitor: GatewayVisitor) -> None:
         foreign = {"Sec-Fetch-Site": "cross-site"}
-        assert visitor.get("/login", foreign).status == 307, "nobody has nothing to lose"
+        assert visitor.get("/login", foreign).status == 307, "a logged-out visitor is not asked"
         visitor.log_in()
         reply = visitor.get("/login", foreign)
         assert (reply.status, reply.set_cookies) == (200, [])
         assert f"{STAGE_URL}/login" in reply.links
 
-    def test_at_another_host_goes_to_the_apps_own_address_once(
+    def test_a_login_at_another_host_is_redirected_once_to_the_apps_own_address(
         self, visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("SPOTIFY_REDIRECT_URI", "https://login.example.com/callback")
@@ -309,7 +319,9 @@ class TestLogin:
 
 
 class TestCallback:
-    def test_remembers_the_user_and_goes_home(self, visitor: GatewayVisitor, table: Table) -> None:
+    def test_a_callback_stores_the_user_and_redirects_home(
+        self, visitor: GatewayVisitor, table: Table
+    ) -> None:
         reply = visitor.log_in("premium")
         assert (reply.status, reply.location) == (307, f"{STAGE_URL}/")
         (item,) = table.items()
@@ -318,7 +330,7 @@ class TestCallback:
         assert json.loads(item["profile"]["S"])["email"] == "pia@example.com"
         assert abs(int(item["expires_at"]["N"]) - time.time() - 30 * DAY) < 10
 
-    def test_opens_a_session_of_seven_days(self, visitor: GatewayVisitor) -> None:
+    def test_a_login_opens_a_session_of_seven_days(self, visitor: GatewayVisitor) -> None:
         line = visitor.log_in().set_cookies[-1]
         assert line.startswith(f"{SESSION}=")
         assert line.partition("; ")[2] == f"Max-Age={7 * DAY}; Path=/; HttpOnly; SameSite=Lax; Secure"
@@ -339,14 +351,14 @@ class TestCallback:
             "?state=s&code=c&iss=https://evil.example",
         ],
     )
-    def test_refuses_what_spotify_never_sends(
+    def test_a_malformed_callback_query_is_rejected(
         self, visitor: GatewayVisitor, table: Table, query: str
     ) -> None:
         reply = visitor.get(f"/callback{query}")
         assert (reply.status, reply.set_cookies) == (400, [])
         assert table.items() == []
 
-    def test_of_another_browser_is_refused_and_spends_nothing(
+    def test_a_callback_from_another_browser_is_rejected_and_the_attempt_stays_valid(
         self, visitor: GatewayVisitor, table: Table
     ) -> None:
         callback = visitor.agree(visitor.begin())
@@ -359,7 +371,7 @@ class TestCallback:
         assert table.items() == []
         assert visitor.get(callback).status == 307, "its own browser can still finish it"
 
-    def test_after_ten_minutes_says_that_the_login_has_expired(self, visitor: GatewayVisitor) -> None:
+    def test_an_attempt_expires_after_ten_minutes(self, visitor: GatewayVisitor) -> None:
         seal = Seal("login attempt", [SECRET_KEY])
         state = f"{'s' * 22}.{int(time.time()) - 601}"
         visitor.begin()
@@ -370,7 +382,7 @@ class TestCallback:
             assert reply.status == 400
             assert "expired" in reply.words
 
-    def test_cancelled_stores_nothing_and_ends_the_attempt(
+    def test_cancelling_stores_nothing_and_ends_the_attempt(
         self, visitor: GatewayVisitor, table: Table
     ) -> None:
         callback = visitor.cancel(visitor.begin())
@@ -382,18 +394,20 @@ class TestCallback:
         assert "works only once" in visitor.get(callback).words
         assert "works only once" in visitor.get(callback.replace("error=access_denied", "code=another")).words
 
-    def test_cancelled_leaves_a_session_alone(self, visitor: GatewayVisitor) -> None:
+    def test_cancelling_keeps_an_existing_session(self, visitor: GatewayVisitor) -> None:
         visitor.log_in()
         visitor.get(visitor.cancel(visitor.begin()))
         assert visitor.see_id() == "pia.premium"
 
-    def test_with_another_error_of_spotifys_shows_nothing_of_it(self, visitor: GatewayVisitor) -> None:
+    def test_an_error_text_from_spotify_is_not_shown(self, visitor: GatewayVisitor) -> None:
         state = query_of(visitor.begin())["state"]
         reply = visitor.get(f"/callback?state={state}&error=%3Cb%3Eserver_error&error_description=%3Cb%3E")
         assert reply.status == 400
         assert "<b>" not in reply.text
 
-    def test_reloaded_goes_home_quietly_while_logged_in(self, visitor: GatewayVisitor, table: Table) -> None:
+    def test_a_callback_reloaded_while_logged_in_redirects_home(
+        self, visitor: GatewayVisitor, table: Table
+    ) -> None:
         callback = visitor.agree(visitor.begin())
         visitor.get(callback)
         before = table.items()
@@ -401,7 +415,9 @@ class TestCallback:
         assert (reply.status, reply.location) == (307, f"{STAGE_URL}/")
         assert table.items() == before
 
-    def test_reloaded_after_a_logout_is_refused(self, visitor: GatewayVisitor, table: Table) -> None:
+    def test_a_callback_reloaded_after_a_logout_is_rejected(
+        self, visitor: GatewayVisitor, table: Table
+    ) -> None:
         callback = visitor.agree(visitor.begin())
         visitor.get(callback)
         visitor.get("/logout")
@@ -410,50 +426,52 @@ class TestCallback:
         assert "works only once" in reply.words
         assert table.items() == []
 
-    def test_twice_at_the_same_instant_says_that_the_code_was_used(self, visitor: GatewayVisitor) -> None:
+    def test_the_second_of_two_simultaneous_callbacks_is_rejected(self, visitor: GatewayVisitor) -> None:
         callback = visitor.agree(visitor.begin())
-        twin = GatewayVisitor(cookies=dict(visitor.cookies))
+        second = GatewayVisitor(cookies=dict(visitor.cookies))
         assert visitor.get(callback).status == 307
-        reply = twin.get(callback)
+        reply = second.get(callback)
         assert reply.status == 400
         assert f"{STAGE_URL}/" in reply.links
 
     @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-    def test_finishes_two_tabs_in_either_order(self, visitor: GatewayVisitor, order: tuple[int, int]) -> None:
+    def test_two_attempts_in_one_browser_finish_in_either_order(
+        self, visitor: GatewayVisitor, order: tuple[int, int]
+    ) -> None:
         callbacks = [visitor.agree(visitor.begin()) for _ in range(2)]
         assert [visitor.get(callbacks[tab]).status for tab in order] == [307, 307]
         assert visitor.see_id() == "pia.premium"
 
-    def test_of_the_same_user_ends_every_copy_of_the_old_cookie(self, visitor: GatewayVisitor) -> None:
+    def test_logging_in_again_ends_every_copy_of_the_old_cookie(self, visitor: GatewayVisitor) -> None:
         visitor.log_in()
-        thief = GatewayVisitor(cookies=dict(visitor.cookies))
+        copy = GatewayVisitor(cookies=dict(visitor.cookies))
         visitor.log_in()
         assert visitor.see_id() == "pia.premium"
-        assert thief.see_id() == "None"
+        assert copy.see_id() == "None"
 
-    def test_of_another_user_ends_this_browsers_session_and_keeps_what_is_stored(
+    def test_a_login_with_another_account_ends_the_old_session_but_keeps_its_item(
         self, visitor: GatewayVisitor, table: Table
     ) -> None:
         visitor.log_in("premium")
-        thief = GatewayVisitor(cookies=dict(visitor.cookies))
+        copy = GatewayVisitor(cookies=dict(visitor.cookies))
         laptop = GatewayVisitor()
         laptop.log_in("premium")
         assert visitor.log_in("development").status == 307
         assert visitor.see_id() == "31deva"
-        assert thief.see_id() == "None"
+        assert copy.see_id() == "None"
         assert laptop.see_id() == "pia.premium"
         assert len(table.items()) == 2
         laptop.get("/logout")
         assert [item["account_id"]["S"] for item in table.items()] == ["d3v3l0pm3n7m0d3u53r000"]
 
-    def test_never_ends_anything_on_another_device(self, visitor: GatewayVisitor) -> None:
+    def test_a_login_ends_no_session_on_another_device(self, visitor: GatewayVisitor) -> None:
         laptop = GatewayVisitor()
         laptop.log_in("premium")
         for _ in range(3):
             visitor.log_in("premium")
             assert laptop.see_id() == visitor.see_id() == "pia.premium"
 
-    def test_after_going_back_to_spotify_says_that_the_first_login_counts(
+    def test_a_second_response_to_the_same_attempt_is_rejected(
         self, visitor: GatewayVisitor, log: list[dict[str, Any]]
     ) -> None:
         url = visitor.begin()
@@ -465,12 +483,12 @@ class TestCallback:
         assert "security" not in log[-1]
         assert visitor.see_id() == "pia.premium"
 
-    def test_refused_keeps_the_user_before(self, visitor: GatewayVisitor) -> None:
+    def test_a_rejected_login_keeps_the_previous_session(self, visitor: GatewayVisitor) -> None:
         visitor.log_in("premium")
         assert visitor.log_in("unlisted").status == 403
         assert visitor.see_id() == "pia.premium"
 
-    def test_adopts_no_planted_session(self, visitor: GatewayVisitor, table: Table) -> None:
+    def test_a_login_replaces_and_ends_a_planted_session(self, visitor: GatewayVisitor, table: Table) -> None:
         attacker = GatewayVisitor()
         attacker.log_in("development")
         planted = attacker.cookies[SESSION]
@@ -480,9 +498,7 @@ class TestCallback:
         assert visitor.see_id() == "pia.premium"
         assert attacker.see_id() == "None", "a planted session ends when its browser logs in"
 
-    def test_shares_the_login_id_between_browsers_of_one_user(
-        self, visitor: GatewayVisitor, table: Table
-    ) -> None:
+    def test_browsers_of_one_user_share_the_login_id(self, visitor: GatewayVisitor, table: Table) -> None:
         visitor.log_in()
         elsewhere = GatewayVisitor()
         elsewhere.log_in()
@@ -491,41 +507,47 @@ class TestCallback:
 
 
 class TestLogout:
-    def test_forgets_the_user_everywhere(self, visitor: GatewayVisitor, table: Table) -> None:
+    def test_a_logout_erases_the_user_and_ends_every_session(
+        self, visitor: GatewayVisitor, table: Table
+    ) -> None:
         visitor.log_in()
         copy, elsewhere = GatewayVisitor(cookies=dict(visitor.cookies)), GatewayVisitor()
         elsewhere.log_in()
         reply = visitor.get("/logout")
         assert (reply.status, reply.location) == (307, f"{STAGE_URL}/")
         assert table.items() == []
-        assert [someone.see_id() for someone in (visitor, copy, elsewhere)] == ["None"] * 3
+        assert [browser.see_id() for browser in (visitor, copy, elsewhere)] == ["None"] * 3
 
-    def test_leaves_dead_cookies_dead_after_the_next_login(self, visitor: GatewayVisitor) -> None:
+    def test_a_copied_cookie_stays_invalid_after_a_logout_and_the_next_login(
+        self, visitor: GatewayVisitor
+    ) -> None:
         visitor.log_in()
         copy = GatewayVisitor(cookies=dict(visitor.cookies))
         visitor.get("/logout")
         visitor.log_in()
         assert copy.see_id() == "None"
         copy.get("/logout")
-        assert visitor.see_id() == "pia.premium", "a dead cookie logs nobody out"
+        assert visitor.see_id() == "pia.premium", "an ended session cannot end another one"
 
-    def test_clears_the_cookie_with_the_attributes_that_it_was_set_with(
+    def test_a_logout_clears_the_cookie_with_the_attributes_it_was_set_with(
         self, visitor: GatewayVisitor
     ) -> None:
         visitor.log_in()
         (line,) = visitor.get("/logout").set_cookies
         assert line == f"{SESSION}=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax; Secure"
 
-    def test_of_nobody_goes_home_with_nothing_configured(self) -> None:
+    def test_a_logout_without_a_session_redirects_home_with_nothing_configured(self) -> None:
         reply = invoke(event("/logout"))
         assert (reply.status, reply.location, reply.set_cookies) == (307, f"{STAGE_URL}/", [])
 
-    def test_clears_a_cookie_that_stands_twice(self, visitor: GatewayVisitor, table: Table) -> None:
+    def test_a_logout_clears_a_duplicate_cookie_and_erases_nothing(
+        self, visitor: GatewayVisitor, table: Table
+    ) -> None:
         visitor.log_in()
         pair = f"{SESSION}={visitor.cookies[SESSION]}"
         reply = visitor.get("/logout", {"Cookie": f"{pair}; {pair}"})
         assert reply.set_cookies[0].startswith(f"{SESSION}=;")
-        assert len(table.items()) == 1, "nobody was named, so nobody is forgotten"
+        assert len(table.items()) == 1, "a duplicate cookie identifies no user"
 
     @pytest.mark.parametrize(
         "headers",
@@ -542,16 +564,20 @@ class TestLogout:
             {"Referer": f"{STAGE_URL}/", "Origin": "https://evil.example"},
         ],
     )
-    def test_asks_first_unless_our_own_page_or_the_user_sent_it(
+    def test_a_logout_asks_first_unless_the_apps_own_page_or_the_user_sent_it(
         self, visitor: GatewayVisitor, table: Table, headers: dict[str, str]
     ) -> None:
         visitor.log_in()
         reply = visitor.send("/logout", {**headers, "Cookie": f"{SESSION}={visitor.cookies[SESSION]}"})
         assert reply.status == 200
         assert "Log out?" in reply.words
-        assert f'<a href="{STAGE_URL}/logout" referrerpolicy="same-origin">' in reply.text
         assert len(table.items()) == 1
         assert visitor.see_id() == "pia.premium"
+        (link,) = [link for link in reply.links if "logout" in link]
+        visitor.send(link.removeprefix(STAGE_URL) + "x", {"Cookie": f"{SESSION}={visitor.cookies[SESSION]}"})
+        assert len(table.items()) == 1, "the link carries a token"
+        visitor.get(link, headers)
+        assert table.items() == [], "which confirms, whatever the browser says about the request"
 
     @pytest.mark.parametrize(
         "headers",
@@ -562,7 +588,7 @@ class TestLogout:
             {"Referer": f"{STAGE_URL}/"},
         ],
     )
-    def test_from_a_link_of_ours_or_typed_needs_no_question(
+    def test_a_logout_from_the_apps_own_page_or_a_typed_address_does_not_ask(
         self, visitor: GatewayVisitor, table: Table, headers: dict[str, str]
     ) -> None:
         visitor.log_in()
@@ -570,10 +596,12 @@ class TestLogout:
         assert table.items() == []
 
     @pytest.mark.parametrize("headers", [{}, {"Sec-Fetch-Site": "cross-site"}])
-    def test_without_a_session_never_asks(self, visitor: GatewayVisitor, headers: dict[str, str]) -> None:
+    def test_a_logout_without_a_session_does_not_ask(
+        self, visitor: GatewayVisitor, headers: dict[str, str]
+    ) -> None:
         assert visitor.send("/logout", headers).status == 307
 
-    def test_clears_the_browsers_cache_of_pages(self, visitor: GatewayVisitor) -> None:
+    def test_a_logout_clears_the_browsers_page_cache(self, visitor: GatewayVisitor) -> None:
         visitor.log_in()
         assert visitor.get("/logout").headers["clear-site-data"] == '"cache"'
         assert "clear-site-data" not in visitor.get("/").headers
@@ -600,7 +628,7 @@ def test_a_prefetch_changes_nothing(
 
 
 @pytest.mark.parametrize("path", ["/", "/login", "/callback", "/logout", "/callback?state=s&code=c"])
-def test_every_answer_has_the_headers_of_a_careful_site(visitor: GatewayVisitor, path: str) -> None:
+def test_every_response_has_the_security_headers(visitor: GatewayVisitor, path: str) -> None:
     headers = visitor.get(path).headers
     assert headers["content-type"] == "text/html; charset=utf-8"
     assert headers["cache-control"] == "no-store"
@@ -615,13 +643,15 @@ def test_every_answer_has_the_headers_of_a_careful_site(visitor: GatewayVisitor,
     assert not any(name.startswith("access-control-") for name in headers)
 
 
-def test_another_method_is_a_page_with_the_same_headers() -> None:
+def test_another_method_gets_an_error_page_with_the_same_headers(log: list[dict[str, Any]]) -> None:
     """Chalice would send JSON. API Gateway rejects other methods itself, before the app."""
     sent = event("/")
     sent["requestContext"]["httpMethod"] = "POST"
     reply = invoke(sent)
     assert reply.status == 405
     assert "This address cannot be used like that" in reply.words
+    assert log[-1]["reason"] == "method_not_allowed"
+    assert f"Reference: {log[-1]['request_id']}" in reply.words
     assert reply.headers["content-type"] == "text/html; charset=utf-8"
     assert reply.headers["x-content-type-options"] == "nosniff"
     assert "strict-transport-security" in reply.headers
@@ -629,8 +659,8 @@ def test_another_method_is_a_page_with_the_same_headers() -> None:
 
 @pytest.mark.parametrize("name", ["Content-Type", "content-type"])
 @pytest.mark.parametrize("path", ["/", "/login", "/callback", "/logout"])
-def test_a_content_type_of_the_request_changes_nothing(visitor: GatewayVisitor, path: str, name: str) -> None:
-    """WebKit keeps the one of Spotify's form on the redirects that follow; Chalice would answer 415."""
+def test_a_content_type_in_the_request_is_ignored(visitor: GatewayVisitor, path: str, name: str) -> None:
+    """WebKit keeps the type of Spotify's form on the redirects that follow; Chalice would respond with 415."""
     form = {name: "application/x-www-form-urlencoded"}
     assert visitor.get(path, form).status == visitor.get(path, {}).status != 415
 
@@ -642,7 +672,7 @@ def test_a_custom_domain_has_no_stage_in_its_links(table: Table) -> None:
     assert links == {"https://login.example.com/login", "https://login.example.com/logout"}
 
 
-def test_no_header_of_the_request_moves_a_link(visitor: GatewayVisitor) -> None:
+def test_no_request_header_changes_a_link(visitor: GatewayVisitor) -> None:
     forged = {
         "Host": "evil.example",
         "X-Forwarded-Host": "evil.example",

@@ -1,4 +1,4 @@
-"""Rows of docs/security.md that need a test of their own; the others are held by the tests of their part."""
+"""Tests for the rows of docs/security.md that the tests of single modules and routes do not cover."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 import requests
 
+from chalicelib.claims import Claims
 from chalicelib.config import EVERY_SCOPE
 from chalicelib.cookies import Seal, encode
 from chalicelib.deadline import Deadline
 from chalicelib.profile import Profile
-from chalicelib.session import Session
 from chalicelib.users import Users
 from simulator.spotify import SCOPES, Application
 from tests.support.gateway import STAGE_URL, GatewayVisitor, event, invoke
@@ -31,15 +31,15 @@ ATTEMPT = "__Host-spotify-login-"
 
 
 @pytest.fixture
-def tokens_asked(spotify: str) -> Callable[[], int]:
-    """How many token requests Spotify has had since the test began."""
+def token_requests(spotify: str) -> Callable[[], int]:
+    """A function that counts the token requests to Spotify since the test started."""
 
-    def asked() -> int:
+    def count() -> int:
         counts = requests.get(f"{spotify}/_simulator/asked", timeout=5).json()
         return int(counts.get("POST /api/token", 0))
 
-    before = asked()
-    return lambda: asked() - before
+    before = count()
+    return lambda: count() - before
 
 
 def attempt_cookie(visitor: GatewayVisitor) -> tuple[str, str]:
@@ -48,8 +48,8 @@ def attempt_cookie(visitor: GatewayVisitor) -> tuple[str, str]:
 
 
 def changed_by_a_byte(text: str) -> list[str]:
-    """Texts that differ from this one by one character; its neighbour is among them, which in the last place
-    of base64 spells the same bytes.
+    """Copies of a text with one character changed. One replacement is the character that follows it: in the
+    last position, base64 may decode both to the same bytes.
     """
     return [
         text[:place] + other + text[place + 1 :]
@@ -60,11 +60,11 @@ def changed_by_a_byte(text: str) -> list[str]:
 
 
 class TestStarting:
-    def test_the_17_scopes_are_those_of_the_web_api(self) -> None:
+    def test_the_default_scopes_are_the_17_of_the_web_api(self) -> None:
         assert len(EVERY_SCOPE.split()) == 17
         assert set(EVERY_SCOPE.split()) == SCOPES - {"app-remote-control", "streaming"}
 
-    def test_neither_secret_nor_token_is_in_any_answer(self, visitor: GatewayVisitor) -> None:
+    def test_no_response_contains_a_secret_or_a_token(self, visitor: GatewayVisitor) -> None:
         replies: list[Reply] = []
         send = visitor.send
 
@@ -81,17 +81,17 @@ class TestStarting:
         assert len(replies) == 13
         assert Application.client_secret not in everything
         assert SECRET_KEY not in everything
-        assert not re.search(r"[AB]Q[\w-]{128}", everything), "a token of Spotify's, or a code"
+        assert not re.search(r"[AB]Q[\w-]{128}", everything), "a Spotify token or code"
 
 
 class TestCallback:
     @pytest.mark.parametrize("state", ["wrong", "x" * 22 + ".1795478400", ""])
-    def test_a_state_that_nobody_began_is_refused_before_spotify_is_asked(
-        self, visitor: GatewayVisitor, tokens_asked: Callable[[], int], state: str
+    def test_an_unknown_state_is_rejected_before_spotify_is_called(
+        self, visitor: GatewayVisitor, token_requests: Callable[[], int], state: str
     ) -> None:
         visitor.begin()
         assert visitor.get(f"/callback?code=c&state={state}").status == 400
-        assert tokens_asked() == 0
+        assert token_requests() == 0
 
     @pytest.mark.parametrize(
         "query",
@@ -106,41 +106,41 @@ class TestCallback:
             "state={state}&code=c&iss=https://evil.example",
         ],
     )
-    def test_an_odd_query_with_the_right_state_is_refused_and_spends_nothing(
-        self, visitor: GatewayVisitor, tokens_asked: Callable[[], int], query: str
+    def test_a_malformed_query_is_rejected_and_the_attempt_stays_valid(
+        self, visitor: GatewayVisitor, token_requests: Callable[[], int], query: str
     ) -> None:
         callback = visitor.agree(visitor.begin())
         reply = visitor.get(f"/callback?{query.format(state=query_of(callback)['state'])}")
-        assert (reply.status, reply.set_cookies, tokens_asked()) == (400, [], 0)
+        assert (reply.status, reply.set_cookies, token_requests()) == (400, [], 0)
         assert visitor.get(callback).status == 307
 
-    def test_an_attackers_finished_callback_logs_nobody_in(
-        self, visitor: GatewayVisitor, table: Table, tokens_asked: Callable[[], int]
+    def test_an_attackers_callback_starts_no_session_in_the_victims_browser(
+        self, visitor: GatewayVisitor, table: Table, token_requests: Callable[[], int]
     ) -> None:
         attacker = GatewayVisitor()
         for victim_is_logged_in in (False, True):
             callback = attacker.agree(attacker.begin(), "development")
             if victim_is_logged_in:
                 visitor.log_in("premium")
-            before, asked = dict(visitor.cookies), tokens_asked()
+            before, requests_before = dict(visitor.cookies), token_requests()
             assert visitor.get(callback).status == 400
-            assert tokens_asked() == asked
+            assert token_requests() == requests_before
             assert visitor.cookies == before
             assert visitor.see_id() == ("pia.premium" if victim_is_logged_in else "None")
         assert "d3v3l0pm3n7m0d3u53r000" not in str(table.items())
 
-    def test_every_changed_byte_of_the_attempts_cookie_is_a_refusal(
-        self, visitor: GatewayVisitor, tokens_asked: Callable[[], int]
+    def test_an_attempt_cookie_with_a_changed_byte_is_rejected(
+        self, visitor: GatewayVisitor, token_requests: Callable[[], int]
     ) -> None:
         callback = visitor.agree(visitor.begin())
         name, value = attempt_cookie(visitor)
         for changed in changed_by_a_byte(value):
             reply = visitor.get(callback, {"Cookie": f"{name}={changed}"})
             assert reply.status == 400, changed
-        assert tokens_asked() == 0
-        assert visitor.get(callback).status == 307, "the true one still works"
+        assert token_requests() == 0
+        assert visitor.get(callback).status == 307, "the unchanged cookie still works"
 
-    def test_an_error_with_a_wrong_state_is_refused_like_any_wrong_state(
+    def test_an_error_with_a_wrong_state_is_rejected_like_any_wrong_state(
         self, visitor: GatewayVisitor
     ) -> None:
         visitor.begin()
@@ -148,7 +148,7 @@ class TestCallback:
         wrong = visitor.get("/callback?code=c&state=wrong")
         assert (cancelled.status, cancelled.words) == (wrong.status, wrong.words)
 
-    def test_no_code_or_state_is_left_in_a_url_or_a_page(self, visitor: GatewayVisitor) -> None:
+    def test_a_finished_login_leaves_no_code_or_state_in_a_url_or_page(self, visitor: GatewayVisitor) -> None:
         callback = visitor.agree(visitor.begin())
         query = query_of(callback)
         reply = visitor.get(callback)
@@ -160,34 +160,34 @@ class TestCallback:
             assert query["code"] not in page.text
             assert query["state"] not in page.text
 
-    def test_identities_never_cross_between_threads(self, table: Table, spotify: str) -> None:
+    def test_simultaneous_logins_in_threads_never_mix_up_users(self, table: Table, spotify: str) -> None:
         seen: list[tuple[str, str]] = []
 
-        def walk(user_id: str) -> None:
+        def log_in(user_id: str) -> None:
             visitor = GatewayVisitor()
             visitor.log_in("development", user_id)
             seen.append((user_id, visitor.see_id()))
 
         for pair in range(25):
-            twins = [threading.Thread(target=walk, args=(f"user-{pair}-{side}",)) for side in "ab"]
-            for twin in twins:
-                twin.start()
-            for twin in twins:
-                twin.join()
+            threads = [threading.Thread(target=log_in, args=(f"user-{pair}-{side}",)) for side in "ab"]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
         assert len(seen) == 50
         assert all(wanted == found for wanted, found in seen)
 
 
 class TestCookies:
-    def test_every_changed_byte_of_the_session_is_nobody(self, visitor: GatewayVisitor) -> None:
+    def test_a_session_cookie_with_a_changed_byte_counts_as_logged_out(self, visitor: GatewayVisitor) -> None:
         visitor.log_in()
         value = visitor.cookies[SESSION]
-        spoiled = [*changed_by_a_byte(value), *(value[:length] for length in range(0, len(value), 7))]
-        for changed in spoiled:
+        malformed = [*changed_by_a_byte(value), *(value[:length] for length in range(0, len(value), 7))]
+        for changed in malformed:
             reply = visitor.get("/", {"Cookie": f"{SESSION}={changed}"})
             assert (reply.status, reply.user_id) == (200, "None"), changed
 
-    def test_an_attempt_is_no_session_and_a_session_no_attempt(self, visitor: GatewayVisitor) -> None:
+    def test_attempt_and_session_cookies_are_not_interchangeable(self, visitor: GatewayVisitor) -> None:
         visitor.log_in()
         callback = visitor.agree(visitor.begin())
         name = next(name for name in visitor.cookies if name.startswith(ATTEMPT))
@@ -195,7 +195,7 @@ class TestCookies:
         assert visitor.get("/", {"Cookie": f"{SESSION}={attempt}"}).user_id == "None"
         assert visitor.get(callback, {"Cookie": f"{name}={session}"}).status == 400
 
-    def test_a_decoded_cookie_holds_the_account_key_the_ids_and_times_only(
+    def test_a_session_cookie_contains_only_the_account_key_ids_and_times(
         self, visitor: GatewayVisitor, table: Table
     ) -> None:
         visitor.log_in()
@@ -211,41 +211,41 @@ class TestCookies:
 class TestSessions:
     def test_10_000_login_ids_do_not_repeat(self) -> None:
         class Recorder:
-            """What DynamoDB answers to a write of somebody new."""
+            """Responds like DynamoDB when a new user is stored."""
 
             def update_item(self, **call: Any) -> dict[str, Any]:
                 return {"Attributes": {"login_id": call["ExpressionAttributeValues"][":fresh"]}}
 
-        users = Users(Recorder(), "users", Deadline(time.monotonic() + 60))
+        users = Users(Recorder, "users", Deadline(time.monotonic() + 60))
         user = Profile.parse('{"id": "x"}')
         ids = {users.remember(user) for _ in range(10_000)}
         assert len(ids) == 10_000
         assert all(re.fullmatch(r"[\w-]{22}", login_id, re.ASCII) for login_id in ids), "128 bits"
 
-    def test_deleting_the_item_logs_out_at_the_next_request(
+    def test_deleting_the_item_logs_the_user_out_at_the_next_request(
         self, visitor: GatewayVisitor, table: Table
     ) -> None:
         visitor.log_in()
         table.delete("7h3pr3m1uml1573n3r0000")
         assert visitor.see_id() == "None"
 
-    def test_a_rotated_key_logs_nobody_out_until_it_is_removed(
+    def test_a_rotated_key_keeps_sessions_valid_until_it_is_removed(
         self, visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         visitor.log_in()
         callback = visitor.agree(visitor.begin())
-        newer = "a newer key of the tests as useless as the other"
+        newer = "a newer signing key that is used only in tests"
         monkeypatch.setenv("SECRET_KEY", newer)
         monkeypatch.setenv("SECRET_KEY_FALLBACKS", SECRET_KEY)
         assert visitor.see_id() == "pia.premium"
         before = visitor.cookies[SESSION]
-        assert visitor.get(callback).status == 307, "begun by the old key, finished by the new one"
+        assert visitor.get(callback).status == 307, "started with the old key, finished with the new one"
         monkeypatch.delenv("SECRET_KEY_FALLBACKS")
         assert visitor.see_id() == "pia.premium", "the new key signs"
         visitor.cookies[SESSION] = before
         assert visitor.see_id() == "None"
 
-    def test_the_table_alone_logs_nobody_in(self, visitor: GatewayVisitor, table: Table) -> None:
+    def test_the_table_alone_is_not_enough_to_log_in(self, visitor: GatewayVisitor, table: Table) -> None:
         visitor.log_in()
         (item,) = table.items()
         now = str(int(time.time()))
@@ -255,27 +255,27 @@ class TestSessions:
             assert visitor.get("/", {"Cookie": f"{SESSION}={forged}"}).user_id == "None"
         assert visitor.get("/", {"Cookie": f"{SESSION}={'.'.join(fields)}."}).user_id == "None"
 
-    def test_a_login_is_seen_by_the_very_next_request(self, visitor: GatewayVisitor) -> None:
+    def test_a_login_is_visible_to_the_very_next_request(self, visitor: GatewayVisitor) -> None:
         for number in range(200):
             visitor.log_in("development", f"user-{number}")
             assert visitor.see_id() == f"user-{number}"
 
-    def test_reads_are_strongly_consistent_and_of_the_table_itself(self) -> None:
+    def test_reads_are_strongly_consistent_and_use_the_table_itself(self) -> None:
         class Recorder:
-            calls: list[dict[str, Any]] = []  # noqa: RUF012 - of this test only
+            calls: list[dict[str, Any]] = []  # noqa: RUF012 - used by this test only
 
             def get_item(self, **call: Any) -> dict[str, Any]:
                 self.calls.append(call)
                 return {}
 
-        Users(Recorder(), "users", Deadline()).find(Session("key", "login", "session", 0, 0))
+        Users(Recorder, "users", Deadline()).find(Claims("key", "login", "session", 0, 0))
         (call,) = Recorder.calls
         assert call == {"TableName": "users", "Key": {"account_id": {"S": "key"}}, "ConsistentRead": True}
 
 
 class TestLogout:
     @pytest.mark.parametrize("cookie", ["", "x", "x.y.z", "=", "%00", "a" * 4000])
-    def test_by_a_bad_cookie_erases_nobody_and_goes_home(
+    def test_a_logout_with_an_invalid_cookie_erases_nothing_and_redirects_home(
         self, visitor: GatewayVisitor, table: Table, cookie: str
     ) -> None:
         visitor.log_in()
@@ -283,7 +283,9 @@ class TestLogout:
         assert (reply.status, reply.location) == (307, f"{STAGE_URL}/")
         assert len(table.items()) == 1
 
-    def test_twice_and_in_two_tabs_ends_the_same(self, visitor: GatewayVisitor, table: Table) -> None:
+    def test_logging_out_twice_or_in_two_tabs_has_the_same_result(
+        self, visitor: GatewayVisitor, table: Table
+    ) -> None:
         visitor.log_in()
         tab = GatewayVisitor(cookies=dict(visitor.cookies))
         assert [visitor.get("/logout").status for _ in range(2)] == [307, 307]
@@ -298,7 +300,7 @@ class TestRedirects:
         "target",
         ["//evil.example", "/%5Cevil.example", "/%09/evil.example", "https:evil.example", "%0d%0aX:y"],
     )
-    def test_no_parameter_of_any_route_moves_a_redirect(
+    def test_no_query_parameter_changes_a_redirect_target(
         self, visitor: GatewayVisitor, spotify: str, path: str, target: str
     ) -> None:
         names = ("next", "redirect_uri", "return_to", "url", "state", "code", "moved")
@@ -307,7 +309,9 @@ class TestRedirects:
         assert location in {f"{STAGE_URL}/", f"{spotify}/authorize"}
 
     @pytest.mark.parametrize("ending", ["\r\n", "\n", "\r", "\u2028", "\u560a"])
-    def test_no_line_break_of_a_request_reaches_a_header(self, visitor: GatewayVisitor, ending: str) -> None:
+    def test_no_line_break_in_a_request_reaches_a_response_header(
+        self, visitor: GatewayVisitor, ending: str
+    ) -> None:
         for path in ("/", "/login", "/callback", "/logout"):
             sent = event(path, {"Cookie": f"a=b{ending}X: y", "Host": f"x{ending}X: y"})
             sent["multiValueQueryStringParameters"] = {"state": [f"x{ending}X: y"], "code": ["c"]}
@@ -320,7 +324,9 @@ class TestRedirects:
 
 @pytest.mark.parametrize("method", ["HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"])
 @pytest.mark.parametrize("path", ["/", "/login", "/callback", "/logout"])
-def test_no_other_method_does_anything(visitor: GatewayVisitor, table: Table, method: str, path: str) -> None:
+def test_methods_other_than_get_do_nothing(
+    visitor: GatewayVisitor, table: Table, method: str, path: str
+) -> None:
     visitor.log_in()
     sent = event(path, {"Cookie": f"{SESSION}={visitor.cookies[SESSION]}"})
     sent["requestContext"]["httpMethod"] = method
@@ -330,10 +336,10 @@ def test_no_other_method_does_anything(visitor: GatewayVisitor, table: Table, me
     assert len(table.items()) == 1
 
 
-def test_a_whole_run_at_debug_level_logs_nothing_personal_and_no_secret(
+def test_debug_logs_contain_no_personal_data_and_no_secret(
     visitor: GatewayVisitor, table: Table, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Of every logger there is, Chalice's, botocore's and urllib3's too."""
+    """Covers every logger, including those of Chalice, botocore and urllib3."""
     caplog.set_level(logging.DEBUG)
     secrets = {SECRET_KEY, Application.client_secret}
     for persona in ("premium", "odd", "unlisted", "garbage", "quota"):
@@ -349,28 +355,28 @@ def test_a_whole_run_at_debug_level_logs_nothing_personal_and_no_secret(
     secrets |= {item["login_id"]["S"] for item in table.items()}
     visitor.get("/logout")
     secrets |= {"pia@example.com", "Pia Premium", "pia.premium", "7h3pr3m1uml1573n3r0000", "alert(1)"}
-    ours = [record for record in caplog.records if not record.name.startswith(("werkzeug", "moto"))]
-    lines = [logging.Formatter("%(message)s").format(record) for record in ours]
-    text = "\n".join(line for line in lines if "POST /authorize?" not in line)  # that one is the visitor's
-    assert any(record.name == "urllib3.connectionpool" for record in ours), "urllib3 speaks at this level"
+    records = [record for record in caplog.records if not record.name.startswith(("werkzeug", "moto"))]
+    lines = [logging.Formatter("%(message)s").format(record) for record in records]
+    text = "\n".join(line for line in lines if "POST /authorize?" not in line)  # the test's own request
+    assert any(record.name == "urllib3.connectionpool" for record in records), "urllib3 logs at this level"
     assert "login_unknown" in text or "not_on_user_list" in text
     assert not {secret for secret in secrets if secret in text}
 
 
-def test_a_stored_item_says_when_it_ends(visitor: GatewayVisitor, table: Table) -> None:
+def test_a_stored_item_has_an_expiry_time(visitor: GatewayVisitor, table: Table) -> None:
     visitor.log_in()
     (item,) = table.items()
     assert int(item["expires_at"]["N"]) > time.time()
     assert json.loads(item["profile"]["S"])["id"] == "pia.premium"
 
 
-def test_an_attempt_under_anothers_name_is_unknown(
-    visitor: GatewayVisitor, tokens_asked: Callable[[], int]
+def test_an_attempt_cookie_under_another_attempts_name_is_rejected(
+    visitor: GatewayVisitor, token_requests: Callable[[], int]
 ) -> None:
-    """The cookie's name only finds it; the state that it holds decides."""
+    """The name only locates a cookie; the state in it has to match."""
     visitor.begin()
     _, value = attempt_cookie(visitor)
     callback = visitor.agree(visitor.begin())
     name = [name for name in visitor.cookies if name.startswith(ATTEMPT)][-1]
     assert visitor.get(callback, {"Cookie": f"{name}={value}"}).status == 400
-    assert tokens_asked() == 0
+    assert token_requests() == 0

@@ -1,4 +1,4 @@
-"""The composition root, and settings in Parameter Store."""
+"""The creation of the app's parts, and settings in Parameter Store."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PATH = "/spotify-login/dev"
 
 @pytest.fixture
 def on_lambda(settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A function whose secrets are parameters; yields the SSM client."""
+    """Set the environment of a function on Lambda that reads parameters; yields an SSM client."""
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "spotify-login-dev")
     monkeypatch.setenv("PARAMETER_PATH", PATH)
     services._parameters.cache_clear()
@@ -39,7 +39,7 @@ def on_lambda(settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iter
 
 
 def config() -> Config:
-    """The settings as the next request finds them."""
+    """The configuration of the next request."""
     return Config(services.settings(Deadline()))
 
 
@@ -50,7 +50,7 @@ def store(ssm: Any, monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
         monkeypatch.delenv(name)
 
 
-def test_parameters_supply_what_the_environment_does_not(
+def test_parameters_supply_settings_that_the_environment_lacks(
     on_lambda: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = Config(os.environ)
@@ -63,7 +63,7 @@ def test_parameters_supply_what_the_environment_does_not(
 
 
 @pytest.mark.parametrize("stage", ["dev", "prod"])
-def test_the_policy_allows_exactly_what_the_app_calls(
+def test_the_policy_allows_exactly_the_calls_that_the_app_makes(
     stage: str, table: Table, visitor: GatewayVisitor, on_lambda: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store(on_lambda, monkeypatch, "SPOTIFY_CLIENT_ID", "SPOTIFY_CLIENT_SECRET", "SECRET_KEY")
@@ -75,7 +75,7 @@ def test_the_policy_allows_exactly_what_the_app_calls(
         called.add(call["event_name"].removeprefix("before-call."))
 
     aws._session().register("before-call", note)
-    for user_id in ("one", "one", "another"):  # a login, one again, and one as somebody else
+    for user_id in ("one", "one", "another"):  # a login, a second one, and one with another account
         visitor.log_in("premium", user_id)
         assert visitor.see_id() == user_id
     visitor.get("/logout")
@@ -89,14 +89,14 @@ def test_the_policy_allows_exactly_what_the_app_calls(
     assert sorted(actions) == sorted(call.replace(".", ":") for call in called | platform)
 
 
-def test_more_parameters_than_one_page_are_read(on_lambda: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_pages_of_parameters_are_read(on_lambda: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(25):
         on_lambda.put_parameter(Name=f"{PATH}/A{number:02}", Value="x", Type="String")
     store(on_lambda, monkeypatch, "SPOTIFY_CLIENT_SECRET")
     assert config()
 
 
-def test_off_lambda_there_are_no_parameters(
+def test_parameters_are_not_read_outside_lambda(
     settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PARAMETER_PATH", PATH)
@@ -104,7 +104,7 @@ def test_off_lambda_there_are_no_parameters(
     assert config()
 
 
-def test_a_rotated_parameter_is_seen_after_five_minutes(
+def test_a_changed_parameter_is_read_after_five_minutes(
     on_lambda: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     on_lambda.put_parameter(Name=f"{PATH}/SPOTIFY_SCOPE", Value="user-read-email", Type="String")
@@ -119,7 +119,7 @@ def test_a_rotated_parameter_is_seen_after_five_minutes(
 
 
 class Store:
-    """A Parameter Store that can be broken, by a clock that can be set."""
+    """A Parameter Store that can be made to fail, and a clock that can be set."""
 
     def __init__(self, ssm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1_795_478_400.0
@@ -153,7 +153,7 @@ def stored(on_lambda: Any, monkeypatch: pytest.MonkeyPatch) -> Store:
 
 
 @pytest.mark.parametrize("failure", ["AccessDeniedException", "ThrottlingException", "no Parameters"])
-def test_a_failed_refresh_keeps_the_last_good_values_and_is_tried_again_after_30_seconds(
+def test_a_failed_refresh_keeps_the_last_good_values_and_is_retried_after_30_seconds(
     stored: Store, log: list[dict[str, Any]], failure: str
 ) -> None:
     assert stored.scope() == "user-read-email"
@@ -161,7 +161,7 @@ def test_a_failed_refresh_keeps_the_last_good_values_and_is_tried_again_after_30
     stored.now += parameters.FRESH + 1
     for _ in range(3):
         assert stored.scope() == "user-read-email"
-    assert [line["reason"] for line in log] == ["parameters_stale"], "not every request reads again"
+    assert [line["reason"] for line in log] == ["parameters_stale"], "only the first request reads again"
     before = stored.reads
     stored.now += parameters.RETRY - 1
     assert stored.scope() == "user-read-email"
@@ -172,17 +172,17 @@ def test_a_failed_refresh_keeps_the_last_good_values_and_is_tried_again_after_30
     assert stored.reads == before + 1
     stored.now += parameters.FRESH - 1
     assert stored.scope() == "user-read-email"
-    assert stored.reads == before + 1, "five minutes again"
+    assert stored.reads == before + 1, "the new values are fresh for five minutes"
 
 
-def test_values_are_read_again_when_the_clock_has_been_set_back(stored: Store) -> None:
+def test_parameters_are_read_again_after_the_clock_is_set_back(stored: Store) -> None:
     assert stored.scope() == "user-read-email"
     stored.now -= 3600
     assert stored.scope() == "user-read-email"
     assert stored.reads == 2
 
 
-def test_a_parameter_store_that_cannot_be_read_is_a_configuration_error_each_time_until_it_can(
+def test_an_unreadable_parameter_store_is_a_configuration_error_until_it_recovers(
     stored: Store, log: list[dict[str, Any]]
 ) -> None:
     stored.broken = "no Parameters"
@@ -194,7 +194,20 @@ def test_a_parameter_store_that_cannot_be_read_is_a_configuration_error_each_tim
     assert stored.scope() == "user-read-email"
 
 
-def test_a_first_load_that_fails_is_a_configuration_error_and_is_not_kept(
+def test_a_parameter_store_that_lacks_a_region_names_the_region(
+    on_lambda: Any, monkeypatch: pytest.MonkeyPatch, log: list[dict[str, Any]]
+) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    aws._session.cache_clear()
+    with pytest.raises(ConfigurationError) as failure:
+        config()
+    aws._session.cache_clear()
+    assert failure.value.settings == ("AWS_DEFAULT_REGION",)
+    assert log[-1]["reason"] == "parameters_unread"
+
+
+def test_a_failed_first_read_is_a_configuration_error_and_is_not_cached(
     on_lambda: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store(on_lambda, monkeypatch, "SPOTIFY_CLIENT_SECRET")
@@ -206,7 +219,7 @@ def test_a_first_load_that_fails_is_a_configuration_error_and_is_not_kept(
     assert config()
 
 
-def test_a_missing_setting_is_a_page_and_one_line_that_names_it(
+def test_a_missing_setting_gives_an_error_page_and_one_log_line_that_names_it(
     visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch, log: list[dict[str, Any]]
 ) -> None:
     monkeypatch.setenv("SECRET_KEY", "aliens")
@@ -220,7 +233,7 @@ def test_a_missing_setting_is_a_page_and_one_line_that_names_it(
     assert "aliens" not in reply.text + str(log)
 
 
-def test_without_a_region_the_log_names_the_variable(
+def test_a_missing_region_is_named_in_the_log(
     visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch, log: list[dict[str, Any]]
 ) -> None:
     monkeypatch.delenv("AWS_DEFAULT_REGION")
@@ -230,7 +243,7 @@ def test_without_a_region_the_log_names_the_variable(
     assert log[-1]["settings"] == ["AWS_DEFAULT_REGION"]
 
 
-def test_login_needs_no_client_of_anything() -> None:
+def test_the_login_route_loads_no_aws_or_http_client() -> None:
     script = (
         "import sys; from tests.support.gateway import event, invoke;"
         "print(invoke(event('/login')).status, sorted({'botocore', 'chalicelib.transport'} & set(sys.modules)))"
@@ -252,7 +265,7 @@ def test_login_needs_no_client_of_anything() -> None:
     assert output.splitlines()[-1] == "307 []"
 
 
-def test_on_lambda_everything_is_made_before_the_first_visitor_comes(on_lambda: Any) -> None:
+def test_on_lambda_clients_are_created_during_the_initialization(on_lambda: Any) -> None:
     services._client.cache_clear()
     services._transport.cache_clear()
     services.prepare()
@@ -261,13 +274,13 @@ def test_on_lambda_everything_is_made_before_the_first_visitor_comes(on_lambda: 
     gc.unfreeze()
 
 
-def test_elsewhere_nothing_is_made(settings: dict[str, str]) -> None:
+def test_outside_lambda_no_client_is_created_in_advance(settings: dict[str, str]) -> None:
     services._transport.cache_clear()
     services.prepare()
     assert services._transport.cache_info().currsize == 0
 
 
-def test_a_function_without_settings_starts_all_the_same_and_says_so_when_it_is_asked(
+def test_a_missing_setting_is_reported_at_the_first_request_and_not_at_startup(
     on_lambda: Any, visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch, log: list[dict[str, Any]]
 ) -> None:
     monkeypatch.delenv("SECRET_KEY")
@@ -277,7 +290,7 @@ def test_a_function_without_settings_starts_all_the_same_and_says_so_when_it_is_
     assert log[-1]["settings"] == ["SECRET_KEY"]
 
 
-def test_importing_the_app_needs_no_environment() -> None:
+def test_importing_the_app_needs_no_environment_variables() -> None:
     done = subprocess.run(python("-c", "import app"), cwd=PROJECT, env=clean_environment(), check=False)
     assert done.returncode == 0
 

@@ -52,7 +52,7 @@ def exchange(spotify: FlaskClient, code: str, basic: str = BASIC, **changes: str
     return spotify.post("/api/token", data=form, headers={"Authorization": f"Basic {basic}"})
 
 
-def test_asks_a_person_and_sends_them_back(spotify: FlaskClient) -> None:
+def test_shows_a_consent_page_and_redirects_to_the_app(spotify: FlaskClient) -> None:
     page = spotify.get("/authorize", query_string=REQUEST)
     assert page.status_code == 200
     assert all(persona.name in page.text for persona in PERSONAS.values())
@@ -77,7 +77,7 @@ def test_asks_a_person_and_sends_them_back(spotify: FlaskClient) -> None:
         ({"code_challenge": "short"}, "Invalid code_challenge"),
     ],
 )
-def test_refuses_a_wrong_request_with_a_page_of_its_own(
+def test_rejects_an_invalid_request_with_an_error_page_and_no_redirect(
     spotify: FlaskClient, changes: dict[str, str], text: str
 ) -> None:
     for method in ("GET", "POST"):
@@ -87,7 +87,7 @@ def test_refuses_a_wrong_request_with_a_page_of_its_own(
         assert "Location" not in reply.headers
 
 
-def test_takes_localhost_where_that_is_allowed_and_registered() -> None:
+def test_accepts_localhost_if_it_is_allowed_and_registered() -> None:
     localhost = "http://localhost:5000/callback"
     relaxed = create_app(Application(redirect_uris=(localhost,), allow_localhost=True)).test_client()
     assert relaxed.get("/authorize", query_string={**REQUEST, "redirect_uri": localhost}).status_code == 200
@@ -95,7 +95,7 @@ def test_takes_localhost_where_that_is_allowed_and_registered() -> None:
     assert "Not matching" in relaxed.get("/authorize", query_string=elsewhere).text
 
 
-def test_gives_a_token_for_a_code_once(spotify: FlaskClient) -> None:
+def test_exchanges_a_code_only_once(spotify: FlaskClient) -> None:
     code = agree(spotify)
     token = exchange(spotify, code).json
     assert token["token_type"] == "Bearer"
@@ -127,7 +127,7 @@ def test_gives_a_token_for_a_code_once(spotify: FlaskClient) -> None:
         ),
     ],
 )
-def test_refuses_a_wrong_token_request_in_spotifys_words(
+def test_rejects_an_invalid_token_request_with_spotifys_error(
     spotify: FlaskClient, changes: dict[str, str], error: str, description: str
 ) -> None:
     reply = exchange(spotify, changes.pop("code", agree(spotify)), **changes)
@@ -135,12 +135,12 @@ def test_refuses_a_wrong_token_request_in_spotifys_words(
     assert reply.json == {"error": error, "error_description": description}
 
 
-def test_refuses_a_code_that_is_too_old() -> None:
+def test_rejects_an_expired_code() -> None:
     spotify = create_app(Application(code_lifetime=0)).test_client()
     assert exchange(spotify, agree(spotify)).json["error_description"] == "Authorization code expired"
 
 
-def test_refuses_a_token_request_that_is_not_a_form(spotify: FlaskClient) -> None:
+def test_rejects_a_token_request_that_is_not_a_form(spotify: FlaskClient) -> None:
     reply = spotify.post(
         "/api/token", json={"code": agree(spotify)}, headers={"Authorization": f"Basic {BASIC}"}
     )
@@ -148,19 +148,19 @@ def test_refuses_a_token_request_that_is_not_a_form(spotify: FlaskClient) -> Non
 
 
 @pytest.mark.parametrize("header", ["", "Bearer x", "Basic x"])
-def test_tells_nobody_without_a_token(spotify: FlaskClient, header: str) -> None:
+def test_rejects_a_profile_request_without_a_valid_token(spotify: FlaskClient, header: str) -> None:
     reply: Any = spotify.get("/v1/me", headers={"Authorization": header})
     assert reply.status_code == 401
     assert reply.json["error"]["status"] == 401
 
 
-def test_tells_no_more_than_the_scopes_allow(spotify: FlaskClient) -> None:
+def test_sends_only_the_fields_that_the_scopes_allow(spotify: FlaskClient) -> None:
     token = exchange(spotify, agree(spotify, scope="user-top-read")).json["access_token"]
     profile: Any = spotify.get("/v1/me", headers={"Authorization": f"Bearer {token}"}).json
     assert profile["id"] == "pia.premium"
     assert not {"email", "country", "product"} & set(profile)
 
 
-def test_counts_what_it_was_asked(spotify: FlaskClient) -> None:
+def test_counts_the_requests_to_each_endpoint(spotify: FlaskClient) -> None:
     exchange(spotify, agree(spotify))
     assert spotify.get("/_simulator/asked").json == {"POST /authorize": 1, "POST /api/token": 1}

@@ -1,4 +1,4 @@
-"""The two calls, against a server that answers as it is told."""
+"""The two calls to Spotify, against a server with prepared responses."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.support.servers import free_port
 
 JSON = {"Content-Type": "application/json"}
 TOKEN = (200, JSON, b'{"access_token": "BQ-token", "token_type": "Bearer", "expires_in": 3600}')
-ME = (200, JSON, '{"id": "somebody", "display_name": "Zoë"}'.encode())
+ME = (200, JSON, '{"id": "test-user", "display_name": "Zoë"}'.encode())
 
 
 def client(url: str, deadline: Deadline | None = None) -> Spotify:
@@ -56,11 +56,11 @@ def fetch_profile(script: Script) -> Profile:
 def test_a_code_is_exchanged_with_basic_authentication_and_its_verifier() -> None:
     script = Script([TOKEN])
     assert exchange(script) == "BQ-token"
-    (asked,) = script.asked
-    assert (asked.method, asked.path) == ("POST", "/api/token")
-    assert asked.headers["Authorization"] == f"Basic {base64.b64encode(b'the-id:the-secret').decode()}"
-    assert asked.headers["Content-Type"] == "application/x-www-form-urlencoded"
-    assert parse_qs(asked.body) == {
+    (request,) = script.requests
+    assert (request.method, request.path) == ("POST", "/api/token")
+    assert request.headers["Authorization"] == f"Basic {base64.b64encode(b'the-id:the-secret').decode()}"
+    assert request.headers["Content-Type"] == "application/x-www-form-urlencoded"
+    assert parse_qs(request.body) == {
         "grant_type": ["authorization_code"],
         "code": ["the-code"],
         "redirect_uri": ["https://x.example/callback"],
@@ -69,30 +69,30 @@ def test_a_code_is_exchanged_with_basic_authentication_and_its_verifier() -> Non
 
 
 @pytest.mark.parametrize("token_type", [{}, {"token_type": "bearer"}, {"token_type": "BEARER"}])
-def test_a_bearer_token_is_taken_however_it_is_spelled(token_type: dict[str, str]) -> None:
+def test_the_token_type_is_case_insensitive_and_may_be_missing(token_type: dict[str, str]) -> None:
     """RFC 6749 §5.1: the type is case insensitive; it is required, but a response without one is harmless."""
     body = json.dumps({"access_token": "BQ-token", **token_type}).encode()
     assert exchange(Script([(200, JSON, body)])) == "BQ-token"
 
 
-def test_the_current_user_is_asked_for_with_the_token() -> None:
+def test_the_profile_is_requested_with_the_token() -> None:
     script = Script([ME])
     assert fetch_profile(script).display_name == "Zoë"
-    (asked,) = script.asked
-    assert (asked.method, asked.path) == ("GET", "/v1/me")
-    assert asked.headers["Authorization"] == "Bearer BQ-token"
-    assert asked.headers["Accept-Encoding"] == "identity"
+    (request,) = script.requests
+    assert (request.method, request.path) == ("GET", "/v1/me")
+    assert request.headers["Authorization"] == "Bearer BQ-token"
+    assert request.headers["Accept-Encoding"] == "identity"
 
 
-def test_no_cookie_of_one_login_is_sent_with_the_next() -> None:
+def test_a_cookie_from_one_login_is_not_sent_with_the_next() -> None:
     script = Script([(200, {**JSON, "Set-Cookie": "sp_t=of-one-visitor; Path=/"}, TOKEN[2])])
     spotify = client(script.serve())
     for _ in range(2):
         spotify.exchange("c", "v", "u")
-    assert all("Cookie" not in asked.headers for asked in script.asked)
+    assert all("Cookie" not in request.headers for request in script.requests)
 
 
-def test_neither_proxies_nor_netrc_of_the_environment_are_used(
+def test_proxy_variables_and_netrc_are_ignored(
     monkeypatch: pytest.MonkeyPatch, tmp_path: pytest.TempPathFactory
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
@@ -103,7 +103,7 @@ def test_neither_proxies_nor_netrc_of_the_environment_are_used(
     monkeypatch.setenv("NETRC", netrc)
     script = Script([ME])
     fetch_profile(script)
-    assert script.asked[0].headers["Authorization"] == "Bearer BQ-token"
+    assert script.requests[0].headers["Authorization"] == "Bearer BQ-token"
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
@@ -112,7 +112,7 @@ def test_a_redirect_is_not_followed(status: int) -> None:
     script = Script([(status, {"Location": f"{elsewhere.serve()}/api/token"}, b"")])
     with pytest.raises(errors.SpotifyMalformed):
         exchange(script)
-    assert elsewhere.asked == []
+    assert elsewhere.requests == []
 
 
 @pytest.mark.parametrize(
@@ -140,14 +140,14 @@ def test_a_redirect_is_not_followed(status: int) -> None:
         (429, "", errors.SpotifyRateLimited),
     ],
 )  # fmt: skip
-def test_a_token_request_that_fails_fails_by_name_and_is_not_repeated(
+def test_a_failed_token_request_raises_a_specific_error_and_is_not_retried(
     status: int, body: object, failure: type[Exception]
 ) -> None:
     content = body if isinstance(body, str) else json.dumps(body)
     script = Script([(status, JSON, content.encode())])
     with pytest.raises(failure):
         exchange(script)
-    assert len(script.asked) == 1
+    assert len(script.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -163,53 +163,55 @@ def test_a_token_request_that_fails_fails_by_name_and_is_not_repeated(
         (200, b"\xff", errors.SpotifyMalformed),
     ],
 )  # fmt: skip
-def test_a_current_user_who_is_not_told_fails_by_name(
+def test_a_failed_profile_request_raises_a_specific_error(
     status: int, text: str | bytes, failure: type[Exception]
 ) -> None:
     script = Script([(status, {}, text if isinstance(text, bytes) else text.encode())])
     with pytest.raises(failure):
         fetch_profile(script)
-    assert len(script.asked) == 1
+    assert len(script.requests) == 1
 
 
-@pytest.mark.parametrize("trouble", [(500, {}, b""), (502, {}, b"<html>"), (429, {"Retry-After": "1"}, b"")])
-def test_a_short_trouble_with_the_profile_is_healed(trouble: tuple[int, dict[str, str], bytes]) -> None:
-    script = Script([trouble, ME])
-    assert fetch_profile(script).id == "somebody"
-    assert len(script.asked) == 2
+@pytest.mark.parametrize("fault", [(500, {}, b""), (502, {}, b"<html>"), (429, {"Retry-After": "1"}, b"")])
+def test_a_profile_request_is_retried_after_a_temporary_fault(
+    fault: tuple[int, dict[str, str], bytes],
+) -> None:
+    script = Script([fault, ME])
+    assert fetch_profile(script).id == "test-user"
+    assert len(script.requests) == 2
 
 
-def test_a_longer_one_is_not_asked_about_more_than_three_times() -> None:
+def test_a_profile_request_is_sent_three_times_at_most() -> None:
     script = Script([(500, {}, b"")])
     with pytest.raises(errors.SpotifyUnavailable):
         fetch_profile(script)
-    assert len(script.asked) == 3
+    assert len(script.requests) == 3
 
 
 @pytest.mark.parametrize(
-    ("retry_after", "told"),
+    ("retry_after", "seconds"),
     [("3600", 3600), ("3", 3), ("999999999", 86_400), (None, 30), ("-1", 30), ("soon", 30), ("٣", 30)],
 )
-def test_a_long_retry_after_is_an_answer_at_once(retry_after: str | None, told: int) -> None:
+def test_a_long_retry_after_is_reported_at_once(retry_after: str | None, seconds: int) -> None:
     headers = {} if retry_after is None else {"Retry-After": retry_after.encode().decode("latin-1")}
     script = Script([(429, headers, b'{"error": {"reason": "QUOTA_EXCEEDED"}}')])
     started = time.monotonic()
     with pytest.raises(errors.SpotifyRateLimited) as failure:
         fetch_profile(script)
-    assert failure.value.retry_after == told
+    assert failure.value.retry_after == seconds
     assert time.monotonic() - started < 2
-    assert len(script.asked) == 1
+    assert len(script.requests) == 1
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip bomb"])
-def test_an_answer_over_256_kilobytes_is_refused(packed: bool) -> None:
+def test_a_response_over_256_kb_is_rejected(packed: bool) -> None:
     large = b"x" * 10_000_000
     headers, content = ({"Content-Encoding": "gzip"}, gzip.compress(large)) if packed else ({}, large)
     with pytest.raises(errors.SpotifyMalformed):
         fetch_profile(Script([(200, headers, content)]))
 
 
-def test_a_spotify_that_is_not_there_is_unreachable() -> None:
+def test_a_refused_connection_is_reported_as_unreachable() -> None:
     spotify = client(f"http://127.0.0.1:{free_port()}")
     with pytest.raises(errors.SpotifyUnreachable):
         spotify.exchange("c", "v", "u")
@@ -219,12 +221,12 @@ def test_nothing_is_sent_after_the_deadline() -> None:
     script = Script([TOKEN])
     with pytest.raises(errors.SpotifyTimeout):
         client(script.serve(), Deadline(time.monotonic())).exchange("c", "v", "u")
-    assert script.asked == []
+    assert script.requests == []
 
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """A certificate for 127.0.0.1 that nobody has signed but itself, and its key."""
+    """A self-signed certificate for 127.0.0.1, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.now(UTC)
@@ -251,22 +253,22 @@ def certificate(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def secure(certificate: Path) -> int:
-    """The port of an https server with that certificate; it closes every connection after one answer."""
+    """The port of an https server with that certificate. It closes each connection after one response."""
     server = make_server("127.0.0.1", 0, Script([TOKEN, TOKEN]), ssl_context=(str(certificate),) * 2)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server.server_port
 
 
-def test_a_certificate_that_is_vouched_for_is_good_for_every_connection(
+def test_the_ca_bundle_is_loaded_once_for_all_connections(
     secure: int, certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("certifi.where", lambda: str(certificate))
     spotify = client(f"https://127.0.0.1:{secure}")
-    certificate.unlink()  # it has been read
+    certificate.unlink()  # already loaded
     assert [spotify.exchange("c", "v", "u") for _ in range(2)] == ["BQ-token"] * 2
 
 
-def test_a_certificate_for_another_host_gets_no_secret(
+def test_no_secret_is_sent_to_a_server_with_another_hosts_certificate(
     secure: int, certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("certifi.where", lambda: str(certificate))
@@ -275,7 +277,7 @@ def test_a_certificate_for_another_host_gets_no_secret(
     assert failure.value.detail == "token SSLError"
 
 
-def test_a_certificate_that_nobody_vouches_for_gets_no_secret(
+def test_no_secret_is_sent_to_a_server_with_an_untrusted_certificate(
     secure: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("CURL_CA_BUNDLE", "")
@@ -283,4 +285,4 @@ def test_a_certificate_that_nobody_vouches_for_gets_no_secret(
     with pytest.raises(errors.SpotifyUnavailable) as failure:
         client(f"https://127.0.0.1:{secure}").exchange("c", "v", "u")
     assert failure.value.detail == "token SSLError"
-    assert not isinstance(failure.value, errors.SpotifyUnreachable), "it is not tried again"
+    assert not isinstance(failure.value, errors.SpotifyUnreachable), "it is not retried"

@@ -1,4 +1,4 @@
-"""A session: what its cookie says, and how long it lasts."""
+"""What a session cookie claims, and for how long."""
 
 import time
 from dataclasses import dataclass
@@ -8,17 +8,15 @@ IDLE = 7 * DAY
 """Seconds after which an unused session ends."""
 LIFETIME = 30 * DAY
 """Seconds after a login for which its session lasts at most, and for which the user is stored."""
-RENEWAL = DAY
-"""The age of a cookie, in seconds, from which it is issued again."""
 
 
 @dataclass(frozen=True)
-class Session:
-    """The content of a session cookie."""
+class Claims:
+    """A session, as its cookie claims it. Valid only while the stored login ID matches; see users.py."""
 
     account_key: str
     login_id: str
-    """Shared by all sessions of the user; the session is valid only while it is the stored one."""
+    """Shared by all sessions of the user, until a logout."""
     session_id: str
     """Of this browser's login only."""
     login_time: int
