@@ -364,7 +364,7 @@ def check(url: str) -> list[str]:
         else:
             print(f"ok    {name}  {promise}", flush=True)
     holding = len(ROWS) - len(failed) - elsewhere
-    print(f"{len(ROWS)} rows at {site.url}: {holding} hold, {elsewhere} not here, {len(failed)} fail.")
+    print(f"{len(ROWS)} rows at {site.url}: {holding} pass, {elsewhere} not applicable, {len(failed)} fail.")
     return failed
 
 

@@ -180,7 +180,7 @@ def test_smoke_passes_against_the_app(world: World) -> None:
     )
     assert smoke.returncode == 0, smoke.stdout
     assert "21 rows" in smoke.stdout
-    assert "20 hold, 1 not here, 0 fail" in smoke.stdout
+    assert "20 pass, 1 not applicable, 0 fail" in smoke.stdout
 
 
 def test_smoke_fails_against_another_server(world: World) -> None:
