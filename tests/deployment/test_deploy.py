@@ -81,7 +81,9 @@ def test_the_first_deployment_prints_its_url_and_the_redirect_uri_to_register(
     assert f"Deployed: {aws.home}/\n" in first.stdout
     assert f"\n    {aws.home}/callback\n" in first.stdout
     assert "https://developer.spotify.com/dashboard" in first.stdout
-    assert re.search(r"21 rows at \S+: 20 pass, 1 not applicable, 0 fail\.", first.stdout), "G1 is only over https"
+    assert re.search(r"21 rows at \S+: 20 pass, 1 not applicable, 0 fail\.", first.stdout), (
+        "G1 is only over https"
+    )
 
 
 def test_a_visitor_can_log_in_at_that_url(deployed: Emulator) -> None:

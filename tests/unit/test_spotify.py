@@ -203,6 +203,14 @@ def test_a_long_retry_after_is_reported_at_once(retry_after: str | None, seconds
     assert len(script.requests) == 1
 
 
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "1 second"), (1, "1 second"), (119, "119 seconds"), (121, "3 minutes"), (86_400, "24 hours")],
+)
+def test_the_wait_after_a_rate_limit_is_shown_in_ordinary_units(seconds: int, words: str) -> None:
+    assert errors.SpotifyRateLimited("me 429", seconds).remedy == f"Log in again in {words}."
+
+
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip bomb"])
 def test_a_response_over_256_kb_is_rejected(packed: bool) -> None:
     large = b"x" * 10_000_000
