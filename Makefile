@@ -12,7 +12,7 @@ help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 run: .venv/ready ## Run the app at http://127.0.0.1:5000; no account needed (PORT=5001 for another port)
-	@$(BIN)/python -m local --port "$(PORT)"
+	@exec $(BIN)/python -m local --port "$(PORT)"
 
 test: .venv/ready .runtime/ready .emulator/ready ## Run all tests and measure coverage
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --cov

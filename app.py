@@ -1,7 +1,5 @@
 """Log in with Spotify: four routes on AWS Lambda. Start reading here."""
 
-from functools import partial
-
 from chalice import Chalice
 
 from chalicelib import oauth, pages, services, web
@@ -11,18 +9,17 @@ from chalicelib.request import Request
 app = Chalice(app_name="spotify-login")
 app.register_middleware(web.around, "http")
 services.prepare()
-view = partial(web.view, app)
 
 
 @app.route("/")
-@view("home")
+@web.view("home")
 def home(request: Request) -> web.Result:
     """Show `User ID: None`, or the logged-in Spotify user."""
     return web.page(pages.home(services.current_user(request), services.scope(request), request.address))
 
 
 @app.route("/login")
-@view("login")
+@web.view("login")
 def login(request: Request) -> web.Result:
     """Redirect to Spotify's authorization page with a fresh state and PKCE challenge.
 
@@ -38,7 +35,7 @@ def login(request: Request) -> web.Result:
 
 
 @app.route("/callback")
-@view("login", moves=False)
+@web.view("login", moves=False)
 def callback(request: Request) -> web.Result:
     """Spend the attempt, exchange the code, fetch the profile, store the user, open the session, go home.
 
@@ -59,7 +56,7 @@ def callback(request: Request) -> web.Result:
 
 
 @app.route("/logout")
-@view("logout")
+@web.view("logout")
 def logout(request: Request) -> web.Result:
     """Erase the stored user info, clear the cookie, go home. Ask first unless our own page or the user asked."""
     sessions = services.sessions(request)

@@ -18,6 +18,9 @@ CONNECT_SECONDS, READ_SECONDS = 1.0, 2.0
 CALL_SECONDS = CONNECT_SECONDS + READ_SECONDS
 """The longest that one call takes. No call begins with less time left: its outcome would be unknown."""
 
+PAUSES = (0.05, 0.2)
+"""Seconds before a second and a third attempt at a call. Every write of the app can be repeated without harm."""
+
 THROTTLED = frozenset(
     {"ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException"}
 )
@@ -60,7 +63,7 @@ def client(service: str) -> Any:
         raise _misconfigured(failure) or ConfigurationError() from None
 
 
-def call(function: Callable[[], T], deadline: Deadline, pauses: Sequence[float]) -> T:
+def call(function: Callable[[], T], deadline: Deadline, pauses: Sequence[float] = PAUSES) -> T:
     """Make a call, and repeat it after each of the `pauses`, in seconds, while it fails and there is time.
 
     Raises:

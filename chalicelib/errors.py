@@ -69,7 +69,7 @@ class ConfigurationError(LoginError):
     reason = "configuration"
     title = "This site is not set up yet"
     message = "A setting that the login needs is missing or unusable."
-    remedy = "The owner of this site finds the setting's name in the log, under the reference below."
+    remedy = "The owner of this site can find the setting's name in the log, under the reference below."
 
     def __init__(self, *settings: str) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ class MethodNotAllowed(BadRequest):
     status = 405
     reason = "method_not_allowed"
     title = "This address cannot be used like that"
-    message = "Pages of this site can only be opened."
+    message = "You can open the pages of this site, but not send anything to them."
 
 
 class Prefetched(LoginError):
@@ -142,7 +142,7 @@ class LoginUnknown(LoginRefused):
 
     reason = "login_unknown"
     title = "This browser does not recognize this login"
-    message = "It may have begun in another browser, or before five others, or this browser blocks cookies."
+    message = "It may have begun in another browser, or five newer logins replaced it, or cookies are off."
     remedy = "Allow cookies for this site, then log in again in this browser."
 
     def __init__(self, *, dropped: bool) -> None:
@@ -269,7 +269,7 @@ class ProfileInvalid(SpotifyMalformed):
     """A profile that is not JSON, or has no usable ID."""
 
     reason = "profile_invalid"
-    message = "Your profile came without a usable ID, or incomplete, so nothing was stored."
+    message = "Spotify sent your profile without a usable ID, or only part of it. Nothing was stored."
 
 
 class UsersUnavailable(LoginError):
@@ -279,7 +279,5 @@ class UsersUnavailable(LoginError):
     reason = "users_unavailable"
     title = "Our storage is not available right now"
     message = "We do not know if your last step took effect. The home page shows whether you are logged in."
-    remedy = (
-        "Try again in a moment. Logging in and out erases what is stored; it expires within 30 days anyway."
-    )
+    remedy = "Try again in a moment. To erase what is stored, log in, then log out. It expires after 30 days."
     offers_logout = True

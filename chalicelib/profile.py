@@ -28,7 +28,7 @@ class Profile:
     picture: str | None
     """An https URL on one of `PICTURE_HOSTS`."""
     text: str
-    """The JSON as it came: floats, depth and spelling survive, which they would not as DynamoDB's types."""
+    """The JSON as it came: floats, depth and spelling survive; as DynamoDB's types they would not."""
 
     @property
     def fields(self) -> list[str]:

@@ -84,7 +84,7 @@ def attempts(request: Request) -> Attempts:
 
 
 def sessions(request: Request) -> Sessions:
-    """The session of the browser that sent the request. Without a cookie, nothing need be configured."""
+    """The session of the browser that sent the request. Without a cookie, no setting is needed."""
     return Sessions(
         request.jar,
         lambda: Seal(Sessions.PURPOSE, config(request).secret_keys),

@@ -41,7 +41,7 @@ class Sessions:
         self._users = users
 
     def claimed(self) -> Claims | None:
-        """The session that the cookie claims, if this app signed it and its time is not over."""
+        """The session that the cookie claims, if this app signed it and it has not expired."""
         value = self._jar.get(COOKIE)
         match self._seal().open(value) if value else None:
             case [key, login_id, session_id, login_time, issued]:

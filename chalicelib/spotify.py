@@ -40,7 +40,7 @@ class Spotify:
         Raises:
             CodeRefused: Spotify rejected the code.
             ClientRefused: Spotify rejected the client ID or secret.
-            SpotifyError: another leaf of it, as errors.py draws them.
+            SpotifyError: any other leaf below it in the tree of errors.py.
         """
         form = {
             "grant_type": "authorization_code",
@@ -59,7 +59,7 @@ class Spotify:
         Raises:
             NotOnUserList: the application is in development mode and the user is not on its list.
             PremiumRequired: the application's owner has no Premium subscription.
-            SpotifyError: another leaf of it, as errors.py draws them.
+            SpotifyError: any other leaf below it in the tree of errors.py.
         """
         url = f"{self._config.api_url}/v1/me"
         headers = {"Authorization": f"Bearer {access_token}"}

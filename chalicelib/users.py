@@ -13,9 +13,6 @@ from chalicelib.deadline import Deadline
 from chalicelib.errors import ProfileInvalid, UsersUnavailable
 from chalicelib.profile import Profile
 
-PAUSES = (0.05, 0.2)
-"""Seconds before a second and a third attempt at a call. Each write can be repeated without harm."""
-
 MOST_ENDED = 100
 """Session IDs that an item keeps as ended. With more, its login ID changes instead."""
 
@@ -38,7 +35,7 @@ class Users:
     """
 
     def __init__(self, client: Callable[[], Any], table: str, deadline: Deadline) -> None:
-        """`client` is called within each call, since creating a client may take its time."""
+        """`client` is called within each call, because creating one can take a while."""
         self._client = client
         self._table = table
         self._deadline = deadline
@@ -109,7 +106,7 @@ class Users:
 
     def _call(self, function: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
         try:
-            return aws.call(function, self._deadline, PAUSES)
+            return aws.call(function, self._deadline)
         except aws.CallFailed as failure:
             if failure.code == "ConditionalCheckFailedException":
                 return {}

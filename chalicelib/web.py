@@ -4,9 +4,10 @@ import functools
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
-from chalice import Chalice, Response
+from chalice import Response
 from chalice.app import CaseInsensitiveMapping
 from chalice.app import Request as ChaliceRequest
 
@@ -60,17 +61,17 @@ def redirect(
 
 Route = Callable[[Request], Result]
 
+_current: ContextVar[Any] = ContextVar("request")  # app.current_request is shared by all threads
 
-def view(app: Chalice, event: str, *, moves: bool = True) -> Callable[[Route], Callable[[], Response]]:
-    """Decorate a function of a `Request` to make it a view of `app`, named `event` in the log.
+
+def view(event: str, *, moves: bool = True) -> Callable[[Route], Callable[[], Response]]:
+    """Decorate a function of a `Request` to make it a view of Chalice's, named `event` in the log.
 
     A `LoginError` becomes its page, and any other exception the page of a bug; both are logged with a
     reference that the page shows. A prefetch changes nothing. With `moves`, a request that arrived at another
     host is first redirected to the app's own address.
     """
-    return lambda route: functools.wraps(route)(
-        lambda: _respond(route, event, app.current_request, moves=moves)
-    )
+    return lambda route: functools.wraps(route)(lambda: _respond(route, event, _current.get(), moves=moves))
 
 
 def around(received: ChaliceRequest, get_response: Callable[[Any], Response]) -> Response:
@@ -79,6 +80,7 @@ def around(received: ChaliceRequest, get_response: Callable[[Any], Response]) ->
     """
     sent = {name: value for name, value in received.headers.items() if name != "content-type"}
     received.headers = CaseInsensitiveMapping(sent)
+    _current.set(received)
     response = get_response(received)
     if isinstance(response.body, dict):
         response = _respond(_refuse, "request", received, moves=False)

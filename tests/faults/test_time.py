@@ -63,8 +63,8 @@ def test_a_dynamodb_that_sends_too_slowly_is_reported_as_unavailable(
     monkeypatch.setenv("AWS_ENDPOINT_URL", FaultServer([DRIPS[phase]]).serve())
     monkeypatch.setenv("USERS_TABLE", "another-table")  # so that the app creates a new client
     monkeypatch.setattr(aws, "CALL_SECONDS", 1.0)
-    attempts = 1 + len(users.PAUSES)
-    assert timed(lambda: visitor.get(callback)) < attempts * aws.CALL_SECONDS + sum(users.PAUSES) + LATE
+    attempts = 1 + len(aws.PAUSES)
+    assert timed(lambda: visitor.get(callback)) < attempts * aws.CALL_SECONDS + sum(aws.PAUSES) + LATE
     assert log[-1]["reason"] == "users_unavailable"
 
 
