@@ -251,7 +251,7 @@ class SpotifyUnavailable(SpotifyError):
 
 
 class SpotifyUnreachable(SpotifyError):
-    """No connection could be used: nothing arrived, so sending again is safe."""
+    """No connection could be used. In all likelihood nothing arrived, so the request can be sent again."""
 
     reason = "spotify_unreachable"
     message = "Spotify cannot be reached."

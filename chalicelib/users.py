@@ -86,18 +86,13 @@ class Users:
         assignments = [*filter(None, [assignment]), *(f"{name[1:]} = {name}" for name in stored)]
         expression = f"SET {', '.join(assignments)} {clause}" if assignments else clause
         conditional = {"ConditionExpression": condition} if condition else {}
-        parameters: dict[str, Any] = {
-            "UpdateExpression": expression,
-            "ReturnValues": "ALL_NEW",
-            **conditional,
-        }
+        parameters = {"UpdateExpression": expression, "ReturnValues": "ALL_NEW", **conditional}
 
         def send() -> Mapping[str, Any]:
             # A fresh login ID for each attempt: one that is sent twice could outlive a logout.
             fresh = {":fresh": {"S": secrets.token_urlsafe(16)}} if ":fresh" in expression else {}
-            parameters["ExpressionAttributeValues"] = {**values, **stored, **fresh}
-            response = self._client().update_item(**self._item(key), **parameters)
-            return dict(response["Attributes"])
+            call = {**parameters, "ExpressionAttributeValues": {**values, **stored, **fresh}}
+            return dict(self._client().update_item(**self._item(key), **call)["Attributes"])
 
         return self._call(send)
 

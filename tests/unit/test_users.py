@@ -194,6 +194,30 @@ class TestFaults:
         assert users.find(pia(login_id, "old")) is None
         assert users.find(pia(login_id, "other")) == PIA
 
+    def test_an_abandoned_attempt_never_sends_the_login_id_of_a_later_one(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It may wake up after a logout; an ID that was sent twice could then live again."""
+        sent: list[str] = []
+        waits = iter([0.6, 0.0])
+
+        class Recorder:
+            def update_item(self, **call: Any) -> dict[str, Any]:
+                fresh = call["ExpressionAttributeValues"][":fresh"]
+                sent.append(fresh["S"])
+                return {"Attributes": {"login_id": fresh}}
+
+        def client() -> Recorder:
+            time.sleep(next(waits))
+            return Recorder()
+
+        monkeypatch.setattr(aws, "CALL_SECONDS", 0.2)
+        login_id = Users(client, TABLE, Deadline()).remember(PIA)
+        time.sleep(1)
+        assert len(sent) == 2
+        assert sent[0] == login_id
+        assert sent[1] != login_id
+
     @pytest.mark.parametrize("faults", [[SERVER_ERROR] * 3, [THROTTLED] * 3, [DENIED]])
     def test_a_persistent_fault_is_reported_with_its_code(
         self, users: Users, dynamodb: FaultyDynamoDB, faults: list[Fault]
