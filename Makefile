@@ -23,7 +23,7 @@ screenshots: .venv/ready ## Take screenshots of every page, and update those in 
 	@cp screenshots/logged-in-dark-640.png docs/home-dark.png
 
 smoke: .venv/ready ## Check a running server against docs/security.md (URL=https://...)
-	@$(BIN)/python -m deploy.smoke $(or $(URL),http://127.0.0.1:$(PORT))
+	@SMOKE_URL=$(or $(URL),http://127.0.0.1:$(PORT)) $(BIN)/python -m pytest -c deploy/smoke.ini deploy/smoke.py
 
 package: .venv/ready ## Build the deployment package, reproducibly (STAGE=prod or dev)
 	@$(BIN)/python -m deploy.bundle $(STAGE)
@@ -65,7 +65,7 @@ lock: .venv/ready ## Pin the newest versions that pyproject.toml allows
 	$(BIN)/pip-compile -q --upgrade $(LOCK) -o requirements.txt pyproject.toml
 	$(BIN)/pip-compile -q --upgrade $(LOCK) -o requirements/dev.txt --extra dev -c requirements.txt pyproject.toml
 	printf 'awslambdaric\nboto3\n' | $(BIN)/pip-compile -q --upgrade $(LOCK) -o requirements/runtime.txt -c requirements/dev.txt -
-	printf 'ministack\ncfn-lint\n' | $(BIN)/pip-compile -q --upgrade $(LOCK) -o requirements/emulator.txt -
+	printf 'ministack\n' | $(BIN)/pip-compile -q --upgrade $(LOCK) -o requirements/emulator.txt -
 
 LOCK := --generate-hashes --allow-unsafe --no-strip-extras --no-annotate --no-header \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host

@@ -1,32 +1,42 @@
-"""`make deploy`, `make doctor`, `make rotate-key` and `make destroy`."""
+"""`make deploy`, `make doctor`, `make rotate-key` and `make destroy`.
+
+`chalice deploy` deploys the function and its API. It does not create the table, the secrets, the log group, the alarms
+or the request limits, and it does not check the result.
+"""
 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import getpass
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
-import requests
 from botocore.exceptions import BotoCoreError, ClientError
 
-from deploy import bundle, doctor, smoke
-from deploy import table as users_table
+from deploy import PROJECT, bundle, doctor
 from deploy.account import Account
-from deploy.api import Api
+from deploy.monitoring import Monitoring
+from deploy.resources import Resources
 from deploy.secrets import GIVEN, Secrets
-from deploy.stack import Stack
+from deploy.spotify import DASHBOARD
 from deploy.stage import Problem, Stage, Stop
+from deploy.table import Table
 
-FAILURES = (Stop, ClientError, BotoCoreError, subprocess.CalledProcessError, KeyboardInterrupt)
+FAILURES = (Stop, ClientError, BotoCoreError, subprocess.CalledProcessError, KeyboardInterrupt, EOFError)
 """Exceptions that stop a command without being a bug of it."""
 
-DASHBOARD = "https://developer.spotify.com/dashboard"
+RECORDS = PROJECT / ".chalice" / "deployed"
+"""The folder of Chalice's records of the resources it created, one file for each stage."""
+
+READY, READY_SECONDS = 5, 120.0
+"""The redirects in a row that show a deployment to be ready, and the longest wait for them."""
 
 
 class Deployment:
@@ -34,50 +44,30 @@ class Deployment:
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
-        self._given = {name: os.environ[name].strip() for name in GIVEN if os.environ.get(name, "").strip()}
-
-    @property
-    def steps(self) -> dict[str, Callable[[], None]]:
-        """The steps in their order, by their titles."""
-        return {
+        self._build = bundle.BUILDS / stage.name
+        self.steps: dict[str, Callable[[], object]] = {
             "check the setup": self.check,
             "create the table, the log and the alarms": self.data,
             "store the secrets": self.secrets,
             "build the package": self.package,
             "deploy the function and its API": self.deploy,
             "limit the request rate": self.throttle,
-            "test the deployment": self.smoke,
+            "test the deployment": self.test,
         }
 
     def check(self) -> None:
         """Find all problems before anything is changed."""
-        problems = list(doctor.before(self.stage, self._given))
-        try:
-            self.account = Account.current()
-        except Stop as stop:
-            raise Stop(*problems, *stop.problems) from None
-        print(f"    account {self.account.number} in {self.account.region}, as {self.account.identity}")
-        stored = Secrets(self.stage, self.account).read()
-        self._ask({name for name in GIVEN[:2] if name not in stored and name not in self._given})
-        problems += doctor.settings(self.stage, self._given, stored)
-        problems += doctor.in_the_way(self.stage, self.account)
-        if problems:
-            raise Stop(*problems)
-
-    def _ask(self, missing: set[str]) -> None:
-        for name in sorted(missing) if sys.stdin.isatty() else ():
-            self._given[name] = getpass.getpass(
-                f"    {name} from {DASHBOARD} (hidden while you type): "
-            ).strip()
+        self._given = given()
+        self.account = check(self.stage, self._given, ask=sys.stdin.isatty())
+        self._resources = Resources(self.stage, self.account)
 
     def data(self) -> None:
-        """Create or update the stacks."""
-        changes = [
-            change
-            for template in ("data", "watch")
-            for change in Stack(self.stage, self.account, template).apply()
-        ]
-        print("    " + (", ".join(changes) if changes else "nothing to change"))
+        """Create or repair the table, the log group and the alarms."""
+        table, monitoring = Table(self.stage, self.account), Monitoring(self.stage, self.account)
+        changes = [*table.faults(), *monitoring.faults()]
+        table.create()
+        monitoring.create()
+        print("\n".join(f"    {change}: repaired" for change in changes) or "    nothing to change")
 
     def secrets(self) -> None:
         """Store new and changed settings, and create a key if there is none."""
@@ -86,108 +76,116 @@ class Deployment:
 
     def package(self) -> None:
         """Build the zip that Lambda runs."""
-        self._build = bundle.BUILDS / self.stage.name
         path = bundle.package(self.stage.name, self._build)
         print(f"    {path.stat().st_size:,} bytes")
 
     def deploy(self) -> None:
-        """Run `chalice deploy`; rebuild its record first, if that is missing."""
-        api = Api(self.stage, self.account)
-        found = api.recall()
-        if found:
-            print(f"    there is no record of this deployment; found in AWS: {', '.join(found)}")
-        chalice("deploy", self.stage, self._build, api.record)
+        """Run `chalice deploy` for the API that exists. Keep its record for plain `chalice deploy`."""
+        self._resources.claim_role()
+        record = self._build / ".chalice" / "deployed" / f"{self.stage.name}.json"
+        self._resources.write_record(record)
+        command = [bundle.CHALICE, "deploy", "--stage", self.stage.name]
+        if subprocess.run(command, cwd=self._build, check=False).returncode:
+            raise Stop(Problem("chalice deploy failed.", "See its output above."))
+        RECORDS.mkdir(parents=True, exist_ok=True)
+        shutil.copy(record, RECORDS)
 
     def throttle(self) -> None:
         """Set the request limits of .chalice/config.json."""
-        Api(self.stage, self.account).throttle(self.stage.throttling)
-        for path, (rate, burst) in self.stage.throttling.items():
-            print(f"    {'all requests' if path == '*' else path}: {rate} per second, bursts of {burst}")
+        self._resources.throttle()
+        print("    {:g} requests per second, bursts of {}".format(*self.stage.throttling))
 
-    def smoke(self) -> None:
-        """Check the deployment from outside, and print the redirect URI to register at Spotify."""
-        url = doctor.address(Api(self.stage, self.account), Secrets(self.stage, self.account).read())
-        _wait_for(url)
-        if smoke.check(url):
+    def test(self) -> None:
+        """Check the deployment from outside and in AWS, and describe it."""
+        url = doctor.address(self._resources, Secrets(self.stage, self.account).read())
+        wait_for(url)
+        command = [sys.executable, "-m", "pytest", "-c", "deploy/smoke.ini", "deploy/smoke.py"]
+        site = {"SMOKE_URL": url, "SMOKE_RATE": str(self.stage.throttling[0] / 5)}
+        if subprocess.run(command, cwd=PROJECT, env={**os.environ, **site}, check=False).returncode:
             log = f"aws logs tail /aws/lambda/{self.stage.function}"
             raise Stop(Problem("The app is deployed, but some checks failed.", "See the log:", log))
-        print(
-            f"\nDeployed: {url}/\n\nAfter the first deployment, register exactly this redirect URI"
-            f"\nat {DASHBOARD}:\n\n    {url}/callback\n"
-        )
-
-
-def chalice(verb: str, stage: Stage, build: Path, record: Path) -> None:
-    """Run `chalice deploy` or `chalice delete` in a bundle, and save its record.
-
-    Raises:
-        Stop: it failed.
-    """
-    there = build / ".chalice" / "deployed" / record.name
-    there.parent.mkdir(parents=True, exist_ok=True)
-    if record.exists():
-        shutil.copy(record, there)
-    command = [str(Path(sys.executable).with_name("chalice")), verb, "--stage", stage.name]
-    status = subprocess.run(command, cwd=build, check=False).returncode
-    if there.exists():
-        record.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(there, record)
-    if status:
-        raise Stop(Problem(f"chalice {verb} failed.", "See its output above."))
-
-
-def _wait_for(url: str) -> None:
-    """Wait until the app responds, with any status. API Gateway can take half a minute to serve a new URL."""
-    last = ""
-    for _ in range(20):
-        try:
-            reply = requests.get(f"{url}/", timeout=30)
-            if reply.status_code not in {requests.codes.forbidden, requests.codes.not_found}:
-                return
-            last = f"status {reply.status_code}"
-        except requests.RequestException as failure:
-            last = type(failure).__name__
-        time.sleep(2)
-    raise Stop(
-        Problem(
-            f"The app did not respond at {url}/: {last}.",
-            "If SPOTIFY_REDIRECT_URI is set, its host name must point to the API.",
-        )
-    )
+        print(f"\nDeployed: {url}/\n")
+        review(self.stage, self.account)
 
 
 def deploy(stage: Stage) -> None:
-    """Run all steps. If one fails, print what failed, the completed steps and how to continue."""
-    steps = Deployment(stage).steps
-    done: list[str] = []
+    """Run all steps. If one fails, print which are complete."""
+    steps, done = Deployment(stage).steps, list[str]()
     for number, (title, step) in enumerate(steps.items(), 1):
         print(f"[{number}/{len(steps)}] {title}", flush=True)
         try:
             step()
-        except FAILURES as failure:
-            lead, titles = _explain(failure), "; ".join(done) or "none"
-            state = f"Completed steps: {titles}." if number > 1 else "Nothing has been changed."
-            sys.exit(f"\n{state}\n{lead}\n    make deploy STAGE={stage.name}")
-        if number > 1:
-            done.append(title)
+        except FAILURES:
+            print(
+                f"\nCompleted steps: {'; '.join(done)}." if done else "\nNothing has been changed.",
+                flush=True,
+            )
+            raise
+        done.append(title)
 
 
 def examine(stage: Stage) -> None:
-    """Print all problems. Changes nothing."""
-    given = {name: os.environ[name] for name in GIVEN if os.environ.get(name)}
-    problems = list(doctor.before(stage, given))
+    """Print all problems, and a summary of a live deployment. Changes nothing."""
+    account = check(stage, given())
+    if Resources(stage, account).existing():
+        review(stage, account)
+    print(f"{stage.name}: no problems found.")
+
+
+def given() -> dict[str, str]:
+    """The settings in the environment that a deployment stores."""
+    return {name: os.environ[name].strip() for name in GIVEN if os.environ.get(name, "").strip()}
+
+
+def check(stage: Stage, settings: dict[str, str], *, ask: bool = False) -> Account:
+    """Find all problems of a setup, asking for a missing client ID and secret if told to; returns the account."""
+    problems = list(doctor.before(stage, settings))
     try:
         account = Account.current()
-        problems += doctor.settings(stage, given, Secrets(stage, account).read())
-        problems += doctor.in_the_way(stage, account)
-        if not problems:
-            problems += doctor.deployed(stage, account)
-        live = Stack(stage, account, "data").status and Api(stage, account).record.exists()
     except Stop as stop:
         raise Stop(*problems, *stop.problems) from None
-    if problems:
-        raise Stop(*problems)
-    print(f"{stage.name} is {'deployed' if live else 'not deployed yet'}. No problems found.")
+    print(f"    account {account.number} in {account.region}, as {account.identity}")
+    stored = Secrets(stage, account).read()
+    for name in GIVEN[:2] if ask else ():
+        if name not in stored and name not in settings:
+            settings[name] = getpass.getpass(f"    {name} from {DASHBOARD} (hidden while you type): ").strip()
+    problems += doctor.settings(stage, settings, stored)
+    stop_for([*problems, *doctor.account(stage, account)])
+    return account
+
+
+def review(stage: Stage, account: Account) -> None:
+    """Find all problems of a deployment, and describe it."""
+    stop_for(list(doctor.deployed(stage, account)))
+    for name, value in doctor.summary(stage, account):
+        print(f"    {name:8} {value}")
+
+
+def stop_for(problems: Iterable[Problem]) -> None:
+    """Print the notes, and stop for the problems that are none."""
+    for problem in problems:
+        if not problem.stops:
+            print(f"\nNote: {problem}\n")
+    if serious := [problem for problem in problems if problem.stops]:
+        raise Stop(*serious)
+
+
+def wait_for(url: str, seconds: float = READY_SECONDS) -> None:
+    """Wait until /login redirects several times in a row.
+
+    API Gateway serves a new deployment with gaps of 403 at first, and a new role's permissions take seconds too.
+
+    Raises:
+        Stop: it did not within this time.
+    """
+    in_a_row, state, end = 0, "", time.monotonic() + seconds
+    while in_a_row < READY:
+        if time.monotonic() > end:
+            host = "If SPOTIFY_REDIRECT_URI is set, its host name must point to the API."
+            raise Stop(Problem(f"{url}/login did not redirect to Spotify: {state}.", host))
+        state = doctor.login_state(url)
+        in_a_row = in_a_row + 1 if state == doctor.READY else 0
+        time.sleep(0.5)
 
 
 def rotate_key(stage: Stage, *, end_sessions: bool) -> None:
@@ -201,41 +199,44 @@ def rotate_key(stage: Stage, *, end_sessions: bool) -> None:
 
 
 def destroy(stage: Stage, table: str) -> None:
-    """Delete a deployment, and the users table too if its name is given."""
-    if table and table != stage.table:
-        command = f"make destroy STAGE={stage.name} TABLE={stage.table}"
-        sys.exit(
-            f"The table of {stage.name} is {stage.table}, not {table}.\nTo delete it too, run:\n    {command}"
+    """Delete a deployment, and the users table too if its name is given. Can be repeated after a failure."""
+    again = f"make destroy STAGE={stage.name} TABLE={stage.table}"
+    if table not in {"", stage.table}:
+        raise Stop(
+            Problem(f"The table of {stage.name} is {stage.table}, not {table}.", "To delete it, run:", again)
         )
     account = Account.current()
-    fate = f"The table {stage.table} is {'deleted too, with all its items' if table else 'kept'}."
-    print(f"This deletes {stage.function} from account {account.number} in {account.region}. {fate}")
-    print("The API's URL is lost. The next deployment gets another one, which you must register at Spotify.")
+    parts: list[Any] = [Secrets(stage, account), Monitoring(stage, account), Resources(stage, account)]
+    parts[2:2] = [Table(stage, account)] if table else []
+    found = [what for part in parts for what in part.existing()]
+    if not found:
+        sys.exit(
+            f"There is no {stage.name} in {account.region} (account {account.number}). Nothing has been changed."
+        )
+    print(f"This deletes from account {account.number} in {account.region}:", *found, sep="\n- ")
+    print("The next deployment gets another URL, which you must register at Spotify.")
     if sys.stdin.isatty() and input(f"Type {stage.name} to continue: ").strip() != stage.name:
         sys.exit("Nothing has been changed.")
-    api = Api(stage, account)
-    api.recall()
-    build = bundle.BUILDS / stage.name
-    bundle.bundle(stage.name, build)
-    chalice("delete", stage, build, api.record)
-    api.record.unlink(missing_ok=True)
-    Secrets(stage, account).delete_all()
-    Stack(stage, account, "watch").delete()
-    if table:
-        Stack(stage, account, "data").delete()
-        users_table.delete(stage, account)
-    print(f"{stage.name} is deleted. {fate}")
+    for part in parts:
+        part.delete()
+    (RECORDS / f"{stage.name}.json").unlink(missing_ok=True)
+    print(
+        f"{stage.name} is deleted."
+        + ("" if table else f" The users are kept; this would delete them:\n    {again}")
+    )
 
 
-def _explain(failure: BaseException) -> str:
-    """Print what failed; returns the line to print above the command that continues."""
-    if isinstance(failure, KeyboardInterrupt):
-        print("\nInterrupted.", file=sys.stderr)
-        return "To continue, run:"
-    aws = "A call to AWS failed: " if isinstance(failure, ClientError | BotoCoreError) else ""
-    problems = failure.problems if isinstance(failure, Stop) else (f"{aws}{failure}",)
-    print("", *problems, sep="\n- ", file=sys.stderr)
-    return "Fix this, then run:"
+@contextmanager
+def locked(stage: Stage) -> Iterator[None]:
+    """Allow one command at a time to change a stage from this checkout."""
+    bundle.BUILDS.mkdir(exist_ok=True)
+    with (bundle.BUILDS / f"{stage.name}.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            what = f"Another command is changing {stage.name} from this checkout."
+            raise Stop(Problem(what, "Wait until it ends.")) from None
+        yield
 
 
 def main() -> None:
@@ -246,23 +247,26 @@ def main() -> None:
     parser.add_argument("--table", default="", help="the name of the users table, to delete it too")
     parser.add_argument("--end-sessions", default="", help="any value: log out all users")
     options = parser.parse_args()
-    more = f" TABLE={options.table}" if options.table else ""
-    more += " END_SESSIONS=yes" if options.end_sessions else ""
+    again = f"make {options.verb} STAGE={options.stage}"
+    again += f" TABLE={options.table}" if options.table else ""
+    again += " END_SESSIONS=yes" if options.end_sessions else ""
     try:
         stage = Stage.load(options.stage)
+        if options.verb == "doctor":
+            return examine(stage)
+        with locked(stage):
+            if options.verb == "deploy":
+                deploy(stage)
+            elif options.verb == "rotate-key":
+                rotate_key(stage, end_sessions=bool(options.end_sessions))
+            else:
+                destroy(stage, options.table)
+    except (KeyboardInterrupt, EOFError):
+        sys.exit(f"\nInterrupted. To continue, run:\n    {again}")
     except Stop as stop:
-        sys.exit("\n".join(map(str, stop.problems)))
-    try:
-        if options.verb == "deploy":
-            deploy(stage)
-        elif options.verb == "doctor":
-            examine(stage)
-        elif options.verb == "rotate-key":
-            rotate_key(stage, end_sessions=bool(options.end_sessions))
-        else:
-            destroy(stage, options.table)
+        sys.exit("\n- ".join(["", *map(str, stop.problems)]) + f"\n\nFix this, then run:\n    {again}")
     except FAILURES as failure:
-        sys.exit(f"\n{_explain(failure)}\n    make {options.verb} STAGE={stage.name}{more}")
+        sys.exit(f"\n- A call to AWS failed: {failure}\n\nFix this, then run:\n    {again}")
 
 
 if __name__ == "__main__":

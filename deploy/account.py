@@ -1,12 +1,18 @@
-"""The AWS account and region of the current credentials."""
+"""The AWS account and region of the current credentials.
+
+boto3 finds them, but reports settings that it cannot use late, or with a traceback.
+"""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as NoConnection
+from botocore.parsers import ResponseParserError
 
 from deploy.stage import Problem, Stop
 
@@ -25,37 +31,31 @@ class Account:
         """The account that AWS's own variables and files name.
 
         Raises:
-            Stop: there is no region, or there are no credentials that AWS accepts.
+            Stop: there is no region, or there are no credentials that AWS accepts, or AWS cannot be reached.
         """
         try:
             session = boto3.Session()
             region = session.region_name
             if not region:
-                set_it = "export AWS_DEFAULT_REGION=eu-west-1"
-                raise Stop(Problem("No AWS region is set.", "Set the one to deploy to, such as:", set_it))
+                export = "export AWS_DEFAULT_REGION=eu-west-1"
+                raise Stop(Problem("No AWS region is set.", "Set the one to deploy to, such as:", export))
             caller = session.client("sts").get_caller_identity()
+        except (NoConnection, HTTPClientError, ResponseParserError) as failure:
+            raise Stop(_unreachable(region, failure)) from None
         except (BotoCoreError, ClientError) as failure:
             rejected = isinstance(failure, ClientError)
-            raise Stop(
-                Problem(
-                    f"{'AWS rejected these credentials' if rejected else 'Signing in to AWS failed'}: {failure}",
-                    "Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run:",
-                    "aws configure",
-                )
-            ) from None
+            what = "AWS rejected these credentials" if rejected else "Signing in to AWS failed"
+            raise Stop(Problem(f"{what}: {failure}", "Set AWS_PROFILE, or sign in:", "aws login")) from None
         return cls(caller["Account"], region, caller["Arn"], session)
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, **options: Any) -> Any:
         """A client for an AWS service."""
-        return self.session.client(service)  # type: ignore[call-overload]
-
-    @property
-    def suffix(self) -> str:
-        """The domain of AWS's host names in this region."""
-        partition = self.session.get_partition_for_region(self.region)
-        return "amazonaws.com.cn" if partition == "aws-cn" else "amazonaws.com"
+        return self.session.client(service, **options)  # type: ignore[call-overload]
 
 
-def code(failure: ClientError) -> str:
-    """The error code that AWS sent."""
-    return str(failure.response.get("Error", {}).get("Code", ""))
+def _unreachable(region: str, failure: Exception) -> Problem:
+    if endpoint := os.environ.get("AWS_ENDPOINT_URL"):
+        what = f"AWS_ENDPOINT_URL is {endpoint}, which does not respond like AWS."
+        return Problem(what, "Unset it to use AWS itself:", "unset AWS_ENDPOINT_URL")
+    what = f"Cannot reach AWS in region {region}: {failure}"
+    return Problem(what, "Check the name of the region, and your connection.")

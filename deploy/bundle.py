@@ -1,7 +1,8 @@
 """`make package STAGE=prod`: build the zip that `chalice deploy` uploads; same input, same bytes.
 
 Chalice packages app.py, chalicelib/, two of its own modules, the wheels of requirements.txt and everything in
-vendor/. This module gives it a clean copy of the app, with no wheels to fetch, and a vendor/ that contains
+vendor/. It packages no bytecode of them, and leaves botocore to Lambda, which has it with every service. This module
+gives it a clean copy of the app, with no wheels to fetch, and a vendor/ that contains
 
 - the pinned libraries as installed here, without their compiled parts, which all have a fallback in Python:
   so the bytes are the same on every processor and operating system;
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -22,13 +24,14 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.metadata import distribution
 from pathlib import Path, PurePosixPath
 
 import chalice.app
 
 from deploy import PROJECT, descriptions
-from deploy.stage import Problem, Stage, Stop
+from deploy.stage import Stage, Stop
 
 BUILDS = PROJECT / ".package"
 
@@ -41,6 +44,8 @@ BOTOCORE = ("botocore", "jmespath", "python-dateutil", "six")
 LEFT_OUT = ("charset-normalizer",)
 """Not deployed: requests only guesses charsets with it, and the app never needs a guess."""
 
+CHALICE = str(Path(sys.executable).with_name("chalice"))
+
 TASK_ROOT = "/var/task"
 """The folder into which Lambda unzips a package."""
 
@@ -52,9 +57,11 @@ def bundle(stage: str, build: Path) -> None:
         for path in PROJECT.glob(pattern):
             _write(build / path.relative_to(PROJECT), path.read_bytes())
     _write(build / "requirements.txt", b"# All libraries are in vendor/.\n")
-    operations = descriptions.allowed(Stage.load(stage, build).policy(build))
-    for name, version in _pinned().items():
-        for inside, content in _library(name, version, operations):
+    config = build / ".chalice" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_bytes()), "tags": _tags()}), encoding="utf-8")
+    operations = descriptions.allowed(Stage.load(stage, build).policy)
+    for name in _libraries():
+        for inside, content in _library(name, operations):
             _write(build / "vendor" / inside, content)
     _compile(build)
 
@@ -62,7 +69,7 @@ def bundle(stage: str, build: Path) -> None:
 def package(stage: str, build: Path) -> Path:
     """Package a bundle with Chalice; returns the zip. `chalice deploy` in that folder uploads it unchanged."""
     bundle(stage, build)
-    command = [str(Path(sys.executable).with_name("chalice")), "package", "--stage", stage, "out"]
+    command = [CHALICE, "package", "--stage", stage, "out"]
     environment = {"AWS_DEFAULT_REGION": "us-east-1", **os.environ}  # any region gives the same zip
     subprocess.run(command, cwd=build, env=environment, check=True, stdout=subprocess.DEVNULL)
     (kept,) = (build / ".chalice" / "deployments").glob("*.zip")
@@ -75,33 +82,26 @@ def _write(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-def _pinned() -> dict[str, str]:
-    """The libraries in the package, and their versions."""
-    deployed, installed = _pins("requirements.txt"), _pins("requirements/dev.txt")
-    for name in LEFT_OUT:
-        del deployed[name]
-    return {**deployed, **{name: installed[name] for name in BOTOCORE}}
+def _tags() -> dict[str, str]:
+    """Tags for the function: the commit of this checkout, if it is one of git's."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    with suppress(OSError, subprocess.CalledProcessError):
+        done = subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, text=True)
+        return {"commit": done.stdout.strip()}
+    return {}
 
 
-def _pins(requirements: str) -> dict[str, str]:
-    text = (PROJECT / requirements).read_text(encoding="utf-8")
-    return dict(re.findall(r"^([\w.-]+)==([\w.]+)", text, re.MULTILINE))
+def _libraries() -> list[str]:
+    """The names of the libraries in the package. The installed versions are the pinned ones."""
+    deployed = re.findall(
+        r"^([\w.-]+)==", (PROJECT / "requirements.txt").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    return [*(name for name in deployed if name not in LEFT_OUT), *BOTOCORE]
 
 
-def _library(
-    name: str, version: str, operations: descriptions.Operations
-) -> Iterator[tuple[PurePosixPath, bytes]]:
+def _library(name: str, operations: descriptions.Operations) -> Iterator[tuple[PurePosixPath, bytes]]:
     """The files that the function needs of an installed library, by their paths in site-packages."""
-    installed = distribution(name)
-    if installed.version != version:
-        raise Stop(
-            Problem(
-                f"{name} {version} is pinned, but {installed.version} is installed.",
-                "Delete the installed libraries; the next make command installs them again:",
-                "make clean",
-            )
-        )
-    for path in installed.files or ():
+    for path in distribution(name).files or ():
         file = Path(str(path.locate()))
         if path.parts[:2] == ("botocore", "data"):
             inside = PurePosixPath(*path.parts)
@@ -121,34 +121,24 @@ def _is_needed(path: PurePosixPath) -> bool:
     return path.suffix == ".py" or path.name == "METADATA" or "LICENSE" in path.name
 
 
-_COMPILER = """
-import py_compile, sys
-for line in sys.stdin:
-    source, target, shown = line.rstrip().split("\\t")
-    unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
-    py_compile.compile(source, target, shown, doraise=True, invalidation_mode=unchecked)
-"""
-
-
 def _compile(build: Path) -> None:
     """Put bytecode beside the sources; for app.py and Chalice, which the packager adds, into vendor/."""
     vendor = build / "vendor"
-    tasks = [(build / "app.py", vendor / "app.py")]
-    tasks += [
-        (Path(str(module.__file__)), vendor / "chalice" / name)
-        for module, name in ((chalice, "__init__.py"), (chalice.app, "app.py"))
-    ]
-    tasks += [(source, source) for top in (build / "chalicelib", vendor) for source in top.rglob("*.py")]
-    lines = []
-    for source, place in sorted(tasks):
-        shown = place.relative_to(vendor if place.is_relative_to(vendor) else build)
-        target = place.parent / "__pycache__" / f"{place.stem}.{sys.implementation.cache_tag}.pyc"
-        lines.append(f"{source}\t{target}\t{TASK_ROOT}/{shown}\n")
-    # A new process with a fixed hash seed, which orders sets: the same sources give the same bytes.
+    added = {
+        "app.py": build / "app.py",
+        "chalice/__init__.py": Path(chalice.__file__),
+        "chalice/app.py": Path(chalice.app.__file__),
+    }
+    for inside, source in added.items():
+        _write(vendor / inside, source.read_bytes())
+    # A fixed hash seed, which orders sets: the same sources give the same bytes.
     environment = {**os.environ, "PYTHONHASHSEED": "0"}
-    subprocess.run(
-        [sys.executable, "-c", _COMPILER], input="".join(lines), env=environment, text=True, check=True
-    )
+    compiler = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
+    for root, folder in ((vendor, vendor), (build, build / "chalicelib")):
+        paths = ["-s", str(root), "-p", TASK_ROOT, str(folder)]
+        subprocess.run([*compiler, *paths], env=environment, check=True)
+    for inside in added:
+        (vendor / inside).unlink()
 
 
 def _normalize(path: Path) -> None:

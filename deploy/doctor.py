@@ -1,4 +1,7 @@
-"""Find every problem of a setup or a deployment, with its remedy. Changes nothing."""
+"""Find every problem of a setup or a deployment, with its remedy. Changes nothing.
+
+Chalice stops at the first problem, often half way, and does not look at a deployment again.
+"""
 
 from __future__ import annotations
 
@@ -8,239 +11,151 @@ import sys
 from collections.abc import Iterator, Mapping
 
 import requests
-from botocore.exceptions import ClientError
 
 from chalicelib import config
-from deploy import table
-from deploy.account import Account, code
-from deploy.api import Api
-from deploy.secrets import FALLBACKS, GIVEN, KEY, Secret, Secrets
-from deploy.stack import Stack
+from deploy import PROJECT, spotify
+from deploy.account import Account
+from deploy.monitoring import Monitoring
+from deploy.resources import Resources
+from deploy.secrets import FALLBACKS, GIVEN, KEY, Secrets
+from deploy.spotify import DASHBOARD
 from deploy.stage import Problem, Stage, Stop
+from deploy.table import Table
 
-PARAMETERS = (*GIVEN, KEY, FALLBACKS)
+PARAMETERS = {*GIVEN, KEY, FALLBACKS}
 """The settings that the function reads from Parameter Store, unless its environment has them."""
 
-OLDEST, NEWEST = (3, 11), (3, 14)
-"""The Python versions that this app, Chalice and Lambda all support."""
+OLDEST, BEST, NEWEST = (3, 11), (3, 13), (3, 14)
+"""The Python versions that this app, Chalice and Lambda all support. AWS deprecates 3.11 on 2027-06-30:
+https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
+"""
 
-SPOTIFY_ID = re.compile(r"[0-9a-f]{32}")
+NEW_ACCOUNT = 10
+"""Concurrent executions: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
+
+READY = "status 307"
+"""What /login responds: a redirect to Spotify."""
 
 
 def before(stage: Stage, given: Mapping[str, str]) -> Iterator[Problem]:
-    """Yield the problems that can be found without AWS."""
-    if not OLDEST <= sys.version_info[:2] <= NEWEST:
-        version = f"{sys.version_info[0]}.{sys.version_info[1]}"
-        yield Problem(
-            f"Lambda would run the app on Python {version}, but it supports only 3.{OLDEST[1]} to 3.{NEWEST[1]}.",
-            "Install the libraries again, with a supported Python:",
-            f"make clean && make doctor STAGE={stage.name} PYTHON=python3.{NEWEST[1] - 1}",
-        )
-    for name in sorted(set(stage.variables) & {*PARAMETERS}):
-        yield Problem(
-            f"{name} is in .chalice/config.json, in plain text, and would override the stored parameter.",
-            "Remove it from that file. Deploying stores it in Parameter Store, encrypted.",
-        )
-    resources = str(stage.policy())
-    for what, needed in (
-        ("table", f":table/{stage.table}'"),
-        ("parameters", f":parameter{stage.parameter_path}/*'"),
-    ):
-        if needed not in resources:
-            yield Problem(
-                f".chalice/{stage.config['iam_policy_file']} does not allow access to the {what} in .chalice/config.json.",
-                f"Use the same name in both files: {needed.strip(':').rstrip(chr(39))}.",
-            )
-    yield from _redirect_uri(given.get("SPOTIFY_REDIRECT_URI", ""))
-
-
-def _redirect_uri(uri: str) -> Iterator[Problem]:
-    name = "SPOTIFY_REDIRECT_URI"
+    """Yield the problems that can be found without AWS and Spotify."""
+    yield from _python(stage)
+    for name in sorted({*stage.variables} & PARAMETERS):
+        what = f"{name} is in .chalice/config.json, in plain text, and would override the stored parameter."
+        yield Problem(what, "Remove it from that file. Deploying stores it in Parameter Store, encrypted.")
+    yield from _copies(stage)
+    uri = given.get("SPOTIFY_REDIRECT_URI", "")
     emulated = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
-    if name in config.faults({name: uri}) or (uri.startswith("http://") and not emulated):
-        yield Problem(
-            f"{name} is {uri}, but it must be an https URL that ends in /callback.",
-            "Set it to https://your.domain/callback, or unset it to use the API's own URL.",
-        )
+    if "SPOTIFY_REDIRECT_URI" in config.faults(given) or (uri.startswith("http://") and not emulated):
+        what = f"SPOTIFY_REDIRECT_URI is {uri}, but it must be an https URL that ends in /callback."
+        yield Problem(what, "Set it to https://your.domain/callback, or unset it to use the API's own URL.")
 
 
-def settings(stage: Stage, given: Mapping[str, str], stored: Mapping[str, Secret]) -> Iterator[Problem]:
+def _python(stage: Stage) -> Iterator[Problem]:
+    version = sys.version_info[:2]
+    supported = OLDEST <= version <= NEWEST
+    if version != BEST:
+        verdict = "which works" if supported else f"but it supports only 3.{OLDEST[1]} to 3.{NEWEST[1]}"
+        what = f"Lambda would run the app on Python {version[0]}.{version[1]}, {verdict}."
+        remedy = f"Python 3.{BEST[1]} is recommended. To use it, install the libraries again:"
+        command = f"make clean && make deploy STAGE={stage.name} PYTHON=python3.{BEST[1]}"
+        yield Problem(what, remedy, command, stops=not supported)
+
+
+def _copies(stage: Stage) -> Iterator[Problem]:
+    """Compare the names that Chalice requires in several places."""
+    found = re.search(r'Chalice\(app_name="([^"]*)"', (PROJECT / "app.py").read_text(encoding="utf-8"))
+    path, policy = f"/{stage.app}/{stage.name}", str(stage.policy)
+    for holds, file, needed in (
+        (found and found[1] == stage.app, "app.py", f'Chalice(app_name="{stage.app}")'),
+        (stage.parameter_path == path, ".chalice/config.json", f"PARAMETER_PATH {path}"),
+        (f":table/{stage.table}'" in policy, stage.policy_file, f"table/{stage.table}"),
+        (f":parameter{path}/*'" in policy, stage.policy_file, f"parameter{path}/*"),
+        (f":/aws/lambda/{stage.function}:*'" in policy, stage.policy_file, f"/aws/lambda/{stage.function}:*"),
+    ):
+        if not holds:
+            what = f"{file} has another name than app_name, the stage or USERS_TABLE in .chalice/config.json."
+            yield Problem(what, f"It needs: {needed}")
+
+
+def settings(stage: Stage, given: Mapping[str, str], stored: Mapping[str, str]) -> Iterator[Problem]:
     """Yield the problems of the Spotify app's settings and of the keys."""
-    for name in ("SPOTIFY_CLIENT_ID", "SPOTIFY_CLIENT_SECRET"):
-        value = given.get(name) or (stored[name].value if name in stored else "")
-        if not value:
-            yield Problem(
-                f"{name} is set neither in the environment nor in Parameter Store.",
-                "Deploying in a terminal asks for it. Or run this, and paste it from https://developer.spotify.com/dashboard:",
-                f"read -rs {name} && export {name}",
-            )
-        elif not SPOTIFY_ID.fullmatch(value):
-            yield Problem(
-                f"{name} must be 32 characters of 0-9 and a-f.",
-                "Copy it again from https://developer.spotify.com/dashboard.",
-            )
-    keys = {name: stored[name].value for name in (KEY, FALLBACKS) if name in stored}
-    if set(keys) & {*config.faults(keys)}:
-        yield Problem(
-            "SECRET_KEY or one of SECRET_KEY_FALLBACKS is too weak, so sessions could be forged.",
-            "Replace all keys. This logs out all users:",
-            f"make rotate-key STAGE={stage.name} END_SESSIONS=yes",
-        )
-    for name, secret in stored.items():
-        if secret.type != "SecureString":
-            yield Problem(
-                f"{stage.parameter_path}/{name} is stored in plain text.",
-                "Delete it, and deploy again to store it encrypted:",
-                f"aws ssm delete-parameter --name {stage.parameter_path}/{name}",
-            )
+    client = {name: given.get(name) or stored.get(name, "") for name in GIVEN[:2]}
+    for name in (name for name, value in client.items() if not value):
+        what = f"{name} is set neither in the environment nor in Parameter Store."
+        remedy = f"Deploying in a terminal asks for it. Or run this, and paste it from {DASHBOARD}:"
+        yield Problem(what, remedy, f"read -rs {name} && export {name}")
+    if all(client.values()):
+        yield from spotify.credentials(*client.values())
+    keys = {name: stored[name] for name in (KEY, FALLBACKS) if name in stored}
+    if {*keys} & {*config.faults(keys)}:
+        what = "SECRET_KEY or one of SECRET_KEY_FALLBACKS is too weak, so sessions could be forged."
+        command = f"make rotate-key STAGE={stage.name} END_SESSIONS=yes"
+        yield Problem(what, "Replace all keys. This logs out all users:", command)
 
 
-def in_the_way(stage: Stage, account: Account) -> Iterator[Problem]:
-    """Yield the resources with this stage's names that it did not create, and a record of another account."""
+def account(stage: Stage, account: Account) -> Iterator[Problem]:
+    """Yield the problems of an account: resources of others with this stage's names, and its limits."""
+    yield from Resources(stage, account).conflicts()
     try:
-        Api(stage, account).resources()
+        Table(stage, account).describe()
     except Stop as stop:
         yield from stop.problems
-    log = f"/aws/lambda/{stage.function}"
-    groups = account.client("logs").describe_log_groups(logGroupNamePrefix=log)["logGroups"]
-    if table.describe(stage, account) and not Stack(stage, account, "data").status:
-        yield Problem(
-            f"Table {stage.table} already exists, but stack {stage.stack('data')} did not create it.",
-            "Choose another name in .chalice/. Or, if the table is this app's, delete it; users then log in again:",
-            f"aws dynamodb delete-table --table-name {stage.table}",
+    limits = account.client("lambda").get_account_settings()["AccountLimit"]
+    if limits["ConcurrentExecutions"] <= NEW_ACCOUNT:
+        what = f"This account runs {limits['ConcurrentExecutions']} requests at a time, in all its functions together."
+        remedy = "That is enough to try the app. Before you have many visitors, ask AWS for more:"
+        quota = (
+            "aws service-quotas request-service-quota-increase --service-code lambda --quota-code L-B99A9384"
         )
-    if log in {group["logGroupName"] for group in groups} and not Stack(stage, account, "watch").status:
-        yield Problem(
-            f"Log group {log} already exists, but stack {stage.stack('watch')} did not create it.",
-            "Delete it:",
-            f"aws logs delete-log-group --log-group-name {log}",
-        )
+        yield Problem(what, remedy, f"{quota} --desired-value 1000", stops=False)
 
 
 def deployed(stage: Stage, account: Account) -> Iterator[Problem]:
-    """Yield the problems of a deployed stage; none if it is not deployed."""
-    api = Api(stage, account)
-    again = ("Deploy again:", f"make deploy STAGE={stage.name}")
-    if not api.record.exists() and not Stack(stage, account, "watch").status:
-        return
-    for template in ("data", "watch"):
-        status = Stack(stage, account, template).status
-        if status not in {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"}:
-            state = f"is in state {status}" if status else "does not exist"
-            yield Problem(f"Stack {stage.stack(template)} {state}.", *again)
-    yield from _table(stage, account)
-    stored = Secrets(stage, account).read()
+    """Yield the problems of a deployed stage."""
+    resources, stored = Resources(stage, account), Secrets(stage, account).read()
+    faults = [*Table(stage, account).faults(), *Monitoring(stage, account).faults(), *resources.faults()]
     if KEY not in stored:
-        yield Problem(f"{stage.parameter_path}/{KEY} does not exist, so users cannot log in.", *again)
-    if "rest_api" not in api.resources():
-        yield Problem(
-            f"Chalice's record .chalice/deployed/{api.record.name} is missing or incomplete.",
-            "Deploy again, which rebuilds it from AWS:",
-            f"make deploy STAGE={stage.name}",
+        faults.append(f"{stage.parameter_path}/{KEY} does not exist, so users cannot log in")
+    variables = resources.function().get("Environment", {}).get("Variables", {})
+    overriding = sorted({*variables} & PARAMETERS)
+    faults += [
+        f"{name} is in the function's environment, and overrides the stored parameter" for name in overriding
+    ]
+    for fault in faults:
+        yield Problem(f"{fault}.", "Deploy again:", f"make deploy STAGE={stage.name}")
+    for policy in resources.attached():
+        what = f"Role {stage.role} has more permissions than it needs: {policy} is attached to it."
+        command = f"aws iam detach-role-policy --role-name {stage.role} --policy-arn {policy}"
+        yield Problem(what, "Detach it:", command)
+    url = address(resources, stored)
+    if (state := login_state(url)) != READY:
+        what = f"{url}/login does not redirect to Spotify: {state}."
+        remedy = (
+            "Check that its host name points to the API. If it does, find the setting at fault in the log:"
         )
-        return
-    yield from _function(stage, account)
-    try:
-        limits = api.limits
-    except ClientError as failure:
-        yield Problem(f"The API in Chalice's record could not be read: {code(failure)}.", *again)
-        return
-    if any(limits.get(path) != wanted for path, wanted in stage.throttling.items()):
-        yield Problem("API Gateway's request limits differ from .chalice/config.json.", *again)
-    yield from _responses(stage, address(api, stored))
+        yield Problem(what, remedy, f"aws logs tail /aws/lambda/{stage.function} --since 10m")
+    scope = stored.get("SPOTIFY_SCOPE", config.EVERY_SCOPE)
+    yield from spotify.authorization(stored.get("SPOTIFY_CLIENT_ID", ""), f"{url}/callback", scope)
 
 
-def address(api: Api, stored: Mapping[str, Secret]) -> str:
+def address(resources: Resources, stored: Mapping[str, str]) -> str:
     """The app's URL: that of its redirect URI, if one is set, and else the API's own."""
-    if "SPOTIFY_REDIRECT_URI" in stored:
-        return stored["SPOTIFY_REDIRECT_URI"].value.removesuffix("/callback")
-    return api.url
+    return stored.get("SPOTIFY_REDIRECT_URI", "").removesuffix("/callback") or resources.url
 
 
-def _table(stage: Stage, account: Account) -> Iterator[Problem]:
-    found = table.describe(stage, account)
-    again = (
-        "Delete the deployment, and deploy again. This changes the API's URL and logs out all users:",
-        f"make destroy STAGE={stage.name} TABLE={stage.table} && make deploy STAGE={stage.name}",
-    )
-    if not found:
-        yield Problem(f"Table {stage.table} does not exist.", *again)
-        return
-    defined = table.definition()
-    if found["KeySchema"] != defined["KeySchema"]:
-        yield Problem(f"Table {stage.table} has a key other than account_id.", *again)
-    described = account.client("dynamodb").describe_time_to_live(TableName=stage.table)
-    lifetime = described["TimeToLiveDescription"]
-    expiry = defined["TimeToLiveSpecification"]["AttributeName"]
-    enabled = lifetime["TimeToLiveStatus"] in {"ENABLED", "ENABLING"}
-    if lifetime.get("AttributeName") != expiry or not enabled:
-        yield Problem(
-            f"Table {stage.table} does not delete expired items: its time to live is not {expiry}.",
-            "Turn it on:",
-            f"aws dynamodb update-time-to-live --table-name {stage.table} "
-            f"--time-to-live-specification Enabled=true,AttributeName={expiry}",
-        )
-    if not found.get("SSEDescription"):
-        yield Problem(
-            f"Table {stage.table} is encrypted with a key that AWS owns, so its use cannot be audited.",
-            "Switch to a KMS key of this account:",
-            f"aws dynamodb update-table --table-name {stage.table} --sse-specification Enabled=true",
-        )
-    if not found.get("DeletionProtectionEnabled"):
-        yield Problem(
-            f"Table {stage.table} has no deletion protection.",
-            "Turn it on:",
-            f"aws dynamodb update-table --table-name {stage.table} --deletion-protection-enabled",
-        )
-
-
-def _function(stage: Stage, account: Account) -> Iterator[Problem]:
-    again = ("Deploy again:", f"make deploy STAGE={stage.name}")
-    iam = account.client("iam")
+def login_state(url: str) -> str:
+    """What /login responds, such as `status 307`, or the type of the failure to reach it."""
     try:
-        names = iam.list_role_policies(RoleName=stage.role)["PolicyNames"]
-        inline = [
-            iam.get_role_policy(RoleName=stage.role, PolicyName=name)["PolicyDocument"] for name in names
-        ]
-        attached = iam.list_attached_role_policies(RoleName=stage.role)["AttachedPolicies"]
-        function = account.client("lambda").get_function_configuration(FunctionName=stage.function)
-    except ClientError as failure:
-        yield Problem(f"Function {stage.function} or its role could not be read: {code(failure)}.", *again)
-        return
-    if inline != [stage.policy()]:
-        policy_file = f".chalice/{stage.config['iam_policy_file']}"
-        yield Problem(f"The permissions of role {stage.role} differ from {policy_file}.", *again)
-    for policy in attached:
-        yield Problem(
-            f"Role {stage.role} has more permissions than it needs: {policy['PolicyName']} is attached to it.",
-            "Detach it:",
-            f"aws iam detach-role-policy --role-name {stage.role} --policy-arn {policy['PolicyArn']}",
-        )
-    variables = function.get("Environment", {}).get("Variables", {})
-    for name in sorted(set(variables) & {*PARAMETERS}):
-        yield Problem(f"{name} is in the function's environment, and overrides the stored parameter.", *again)
-
-
-def _responses(stage: Stage, url: str) -> Iterator[Problem]:
-    log = f"aws logs tail /aws/lambda/{stage.function} --since 10m"
-    try:
-        home = requests.get(f"{url}/", timeout=30, allow_redirects=False)
-        login = requests.get(f"{url}/login", timeout=30, allow_redirects=False)
+        return f"status {requests.get(f'{url}/login', timeout=30, allow_redirects=False).status_code}"
     except requests.RequestException as failure:
-        yield Problem(
-            f"{url}/ could not be reached: {type(failure).__name__}.",
-            "Check that its host name points to the API.",
-        )
-        return
-    if home.status_code != requests.codes.ok or "User ID:" not in home.text:
-        yield Problem(
-            f"{url}/ is not the app's home page (status {home.status_code}).",
-            "Check that its host name points to the API. If it does, see the log:",
-            log,
-        )
-    elif login.status_code != requests.codes.temporary_redirect:
-        yield Problem(
-            f"{url}/login does not redirect to Spotify (status {login.status_code}).",
-            "Find the setting at fault in the log:",
-            log,
-        )
+        return type(failure).__name__
+
+
+def summary(stage: Stage, account: Account) -> Iterator[tuple[str, str]]:
+    """Yield the names and values that describe a live deployment."""
+    resources, secrets = Resources(stage, account), Secrets(stage, account)
+    yield "address", f"{address(resources, secrets.read())}/"
+    yield "commit", resources.commit() or "unknown (deployed without make deploy, or without git)"
+    yield "items", f"{Table(stage, account).describe()['ItemCount']} (AWS counts them about every six hours)"
+    yield "key", f"since {secrets.written(KEY):%Y-%m-%d %H:%M} UTC"

@@ -1,17 +1,19 @@
-"""A stage's secrets in SSM Parameter Store, and the rotation of the key that signs cookies."""
+"""A stage's secrets in SSM Parameter Store, and the rotation of the key that signs cookies.
+
+Chalice would put them into the function's environment variables, in plain text, from a file.
+"""
 
 from __future__ import annotations
 
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
-
-from botocore.exceptions import ClientError
+from typing import Any, cast
 
 from chalicelib.config import split_keys
-from deploy.account import Account, code
+from deploy.account import Account
 from deploy.stage import Problem, Stage, Stop
 
 KEY, FALLBACKS = "SECRET_KEY", "SECRET_KEY_FALLBACKS"
@@ -27,14 +29,6 @@ An instance reads again after five minutes, and retries a failed read after 30 s
 MOST_FALLBACKS = 8
 
 
-class Secret(NamedTuple):
-    """A parameter's value, its type, and the time of its last change."""
-
-    value: str
-    type: str
-    written: datetime
-
-
 class Secrets:
     """The parameters below a stage's path."""
 
@@ -43,42 +37,34 @@ class Secrets:
         self._stage = stage.name
         self._ssm = account.client("ssm")
 
-    def read(self) -> dict[str, Secret]:
-        """All parameters, by the last part of their names."""
-        pages = self._ssm.get_paginator("get_parameters_by_path").paginate(
-            Path=self._path, WithDecryption=True
-        )
-        return {
-            parameter["Name"].rpartition("/")[2]: Secret(
-                parameter["Value"], parameter["Type"], parameter["LastModifiedDate"]
-            )
-            for page in pages
-            for parameter in page["Parameters"]
-        }
+    def read(self) -> dict[str, str]:
+        """The values of all parameters, by the last part of their names."""
+        return {name: parameter["Value"] for name, parameter in self._read().items()}
+
+    def written(self, name: str) -> datetime:
+        """The time of the last change of a parameter."""
+        return cast(datetime, self._read()[name]["LastModifiedDate"])
 
     def write(self, name: str, value: str) -> None:
         """Store a parameter, encrypted. Every instance uses it within five minutes."""
         self._ssm.put_parameter(Name=f"{self._path}/{name}", Value=value, Type="SecureString", Overwrite=True)
 
-    def delete(self, name: str) -> None:
-        """Delete a parameter, if it exists."""
-        try:
-            self._ssm.delete_parameter(Name=f"{self._path}/{name}")
-        except ClientError as failure:
-            if code(failure) != "ParameterNotFound":
-                raise
+    def existing(self) -> list[str]:
+        """All parameters, such as `parameter /spotify-login/prod/SECRET_KEY`."""
+        return [f"parameter {self._path}/{name}" for name in self.read()]
 
-    def delete_all(self) -> None:
-        """Delete all parameters."""
-        for name in self.read():
-            self.delete(name)
+    def delete(self, *names: str) -> None:
+        """Delete the parameters of these names, if they exist; all, if no name is given."""
+        for name in names or self.read():
+            with suppress(self._ssm.exceptions.ParameterNotFound):
+                self._ssm.delete_parameter(Name=f"{self._path}/{name}")
 
     def store(self, given: dict[str, str]) -> Iterator[str]:
         """Store new and changed values, and a key if there is none; yields the names of what it stored."""
         stored = self.read()
         wanted = given if KEY in stored else {**given, KEY: new_key()}
         for name, value in wanted.items():
-            if name not in stored or stored[name].value != value:
+            if name not in stored or stored[name] != value:
                 self.write(name, value)
                 yield name
 
@@ -95,14 +81,14 @@ class Secrets:
         if KEY not in stored:
             create = f"make deploy STAGE={self._stage}"
             raise Stop(Problem(f"{self._path}/{KEY} does not exist.", "Deploying creates it:", create))
-        key = stored[KEY].value
-        fallbacks = split_keys(stored[FALLBACKS].value) if FALLBACKS in stored else []
+        key = stored[KEY]
+        fallbacks = split_keys(stored[FALLBACKS]) if FALLBACKS in stored else []
         if fallbacks[:1] == [key]:  # interrupted before the last step
             self._finish(fallbacks)
             say("The interrupted rotation is complete.")
             return
         if fallbacks[1:2] == [key]:  # interrupted while waiting
-            since = (datetime.now(UTC) - stored[FALLBACKS].written).total_seconds()
+            since = (datetime.now(UTC) - self.written(FALLBACKS)).total_seconds()
             say("Continuing the interrupted rotation.")
         else:
             fallbacks = [new_key(), key, *fallbacks][: MOST_FALLBACKS + 1]
@@ -123,6 +109,12 @@ class Secrets:
         """Replace all keys with a new one. All users are logged out within five minutes."""
         self.delete(FALLBACKS)
         self.write(KEY, new_key())
+
+    def _read(self) -> dict[str, Any]:
+        pages = self._ssm.get_paginator("get_parameters_by_path").paginate(
+            Path=self._path, WithDecryption=True
+        )
+        return {found["Name"].rpartition("/")[2]: found for page in pages for found in page["Parameters"]}
 
     def _finish(self, fallbacks: list[str]) -> None:
         self.write(FALLBACKS, ",".join(fallbacks[1:]))

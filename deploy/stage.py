@@ -1,9 +1,11 @@
-"""A stage, as .chalice/config.json describes it, and the problems that stop a command."""
+"""A stage, as .chalice/config.json describes it, and the problems that stop a command.
+
+Chalice reads the same file, but accepts a stage that is not in it, and does not show the names that it derives from it.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +19,8 @@ class Problem(NamedTuple):
     what: str
     remedy: str
     command: str = ""
+    stops: bool = True
+    """Whether a deployment must not continue. If not, the problem is a note."""
 
     def __str__(self) -> str:
         return f"{self.what}\n    {self.remedy}" + (f"\n        {self.command}" if self.command else "")
@@ -35,33 +39,45 @@ class Stage:
     """The names and settings of one deployment."""
 
     name: str
-    config: Mapping[str, Any]
+    app: str
+    """The name of the app and of its REST API."""
+    api_stage: str
+    """The API Gateway stage: the first part of every path at the API's own URL."""
+    variables: dict[str, str]
+    """The function's environment variables."""
+    throttling: tuple[float, int]
+    """The limits of all requests together: requests per second, and burst."""
+    policy_file: str
+    policy: dict[str, Any]
+    """The policy of the function's role."""
 
     @classmethod
     def load(cls, name: str, project: Path = PROJECT) -> Stage:
         """Read a stage, with the settings that all stages share.
 
         Raises:
-            Stop: there is no such stage. (Chalice would continue without the stage's settings.)
+            Stop: there is no such stage.
         """
-        shared = json.loads((project / ".chalice" / "config.json").read_text(encoding="utf-8"))
-        stages = shared.pop("stages")
-        if name not in stages:
-            known = ", ".join(stages)
-            raise Stop(
-                Problem(f"There is no stage {name!r} in .chalice/config.json.", f"Use one of: {known}.")
-            )
-        variables = {**shared["environment_variables"], **stages[name]["environment_variables"]}
-        return cls(name, {**shared, **stages[name], "environment_variables": variables})
-
-    @property
-    def app(self) -> str:
-        """The name of the app and of its REST API."""
-        return str(self.config["app_name"])
+        folder = project / ".chalice"
+        shared = json.loads((folder / "config.json").read_bytes())
+        if name not in shared["stages"]:
+            known = ", ".join(shared["stages"])
+            what = f"There is no stage {name!r} in .chalice/config.json."
+            raise Stop(Problem(what, f"Use one of: {known}."))
+        own = shared["stages"][name]
+        return cls(
+            name,
+            shared["app_name"],
+            own["api_gateway_stage"],
+            {**shared["environment_variables"], **own["environment_variables"]},
+            (shared["throttling"]["rate"], shared["throttling"]["burst"]),
+            f".chalice/{own['iam_policy_file']}",
+            json.loads((folder / own["iam_policy_file"]).read_bytes()),
+        )
 
     @property
     def function(self) -> str:
-        """The name that Chalice gives the Lambda function."""
+        """The name that Chalice gives the Lambda function. Its log group has the same name."""
         return f"{self.app}-{self.name}"
 
     @property
@@ -69,14 +85,10 @@ class Stage:
         """The name that Chalice gives the function's role."""
         return f"{self.function}-api_handler"
 
-    def stack(self, template: str) -> str:
-        """The name of the CloudFormation stack of a template: `data` or `watch`."""
-        return f"{self.function}-{template}"
-
     @property
-    def variables(self) -> dict[str, str]:
-        """The function's environment variables."""
-        return dict(self.config["environment_variables"])
+    def tags(self) -> dict[str, str]:
+        """The tags of the resources that belong to this stage."""
+        return {"app": self.app, "stage": self.name}
 
     @property
     def table(self) -> str:
@@ -87,18 +99,3 @@ class Stage:
     def parameter_path(self) -> str:
         """The path of the secrets in Parameter Store."""
         return self.variables["PARAMETER_PATH"].rstrip("/")
-
-    @property
-    def api_stage(self) -> str:
-        """The API Gateway stage: the first part of every path at the API's own URL."""
-        return str(self.config["api_gateway_stage"])
-
-    @property
-    def throttling(self) -> dict[str, tuple[float, int]]:
-        """Requests per second and burst, by path; `*` is the limit that all paths share."""
-        return {path: (limits["rate"], limits["burst"]) for path, limits in self.config["throttling"].items()}
-
-    def policy(self, project: Path = PROJECT) -> dict[str, Any]:
-        """The policy of the function's role."""
-        path = project / ".chalice" / self.config["iam_policy_file"]
-        return dict(json.loads(path.read_text(encoding="utf-8")))

@@ -1,43 +1,110 @@
-"""The users table of a stage, accessed without its CloudFormation stack."""
+"""The users table.
+
+It outlives the function, so neither Chalice nor a stack that is deleted with the function can own it. No call replaces
+it, and only a table that is tagged as this stage's is changed or deleted.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-import yaml
-from botocore.exceptions import ClientError
+from deploy.account import Account
+from deploy.stage import Problem, Stage, Stop
 
-from deploy import PROJECT
-from deploy.account import Account, code
-from deploy.stage import Stage
+DEFINITION: dict[str, Any] = {
+    "KeySchema": [{"AttributeName": "account_id", "KeyType": "HASH"}],
+    "AttributeDefinitions": [{"AttributeName": "account_id", "AttributeType": "S"}],
+    "BillingMode": "PAY_PER_REQUEST",
+}
+"""Its key and billing.
+
+There are no backups and there is no point-in-time recovery, on purpose: they would keep erased users, and could restore
+ended sessions. A user's next login creates the item again.
+"""
+
+SETTINGS: dict[str, Any] = {"SSESpecification": {"Enabled": True}, "DeletionProtectionEnabled": True}
+"""Encrypted with a KMS key of the account, whose use can be audited, and protected from deletion."""
+
+EXPIRY: Any = {"AttributeName": "expires_at", "Enabled": True}
+
+POLL = {"Delay": 2, "MaxAttempts": 300}
+"""Seconds between two polls, and their number: ten minutes in all."""
 
 
-class _Template(yaml.SafeLoader):  # type: ignore[misc]
-    """Reads CloudFormation's tags, such as !Ref, as plain text."""
+class Table:
+    """The users table of a stage."""
 
+    def __init__(self, stage: Stage, account: Account) -> None:
+        self.name = stage.table
+        self._tags = [{"Key": key, "Value": value} for key, value in stage.tags.items()]
+        self._dynamodb = account.client("dynamodb")
 
-_Template.add_multi_constructor("!", lambda loader, _, node: loader.construct_scalar(node))
+    def describe(self) -> dict[str, Any]:
+        """DynamoDB's description of the table; {} if it does not exist or is being deleted.
 
-
-def definition() -> dict[str, Any]:
-    """The users table as data.yaml defines it: keys, billing, time to live, by DynamoDB's names."""
-    template = yaml.load((PROJECT / "deploy" / "data.yaml").read_text(encoding="utf-8"), _Template)  # noqa: S506 - a SafeLoader
-    return dict(template["Resources"]["Users"]["Properties"])
-
-
-def describe(stage: Stage, account: Account) -> dict[str, Any]:
-    """DynamoDB's description of the table; {} if it does not exist."""
-    try:
-        return dict(account.client("dynamodb").describe_table(TableName=stage.table)["Table"])
-    except ClientError as failure:
-        if code(failure) == "ResourceNotFoundException":
+        Raises:
+            Stop: it is not this stage's, by its tags and its key.
+        """
+        try:
+            found = self._dynamodb.describe_table(TableName=self.name)["Table"]
+        except self._dynamodb.exceptions.ResourceNotFoundException:
             return {}
-        raise
+        if found["TableStatus"] == "DELETING":
+            return {}
+        tags = self._dynamodb.list_tags_of_resource(ResourceArn=found["TableArn"])["Tags"]
+        if found["KeySchema"] != DEFINITION["KeySchema"] or any(tag not in tags for tag in self._tags):
+            what = f"Table {self.name} belongs to another app, or has another key."
+            raise Stop(
+                Problem(what, "Choose another name for it in .chalice/config.json and the policy file.")
+            )
+        return dict(found)
 
+    def existing(self) -> list[str]:
+        """The table, if it exists."""
+        return [f"table {self.name}, with all its items"] if self.describe() else []
 
-def delete(stage: Stage, account: Account) -> None:
-    """Delete the table with all its items, if it exists."""
-    if describe(stage, account):
-        dynamodb = account.client("dynamodb")
-        dynamodb.update_table(TableName=stage.table, DeletionProtectionEnabled=False)
-        dynamodb.delete_table(TableName=stage.table)
+    def faults(self) -> list[str]:
+        """What differs from the definition, as sentences; `create` repairs it."""
+        found = self.describe()
+        differing = [
+            f"{name} of table {self.name} differs from deploy/table.py" for name in self._differing(found)
+        ]
+        return differing if found else [f"Table {self.name} does not exist"]
+
+    def create(self) -> None:
+        """Create the table, or repair its settings; wait for each change."""
+        if not self.describe():
+            self._wait("table_not_exists")
+            self._dynamodb.create_table(TableName=self.name, Tags=self._tags, **DEFINITION, **SETTINGS)
+        self._wait("table_exists")
+        for name in self._differing(self.describe()):
+            if name in SETTINGS:
+                self._dynamodb.update_table(TableName=self.name, **{name: SETTINGS[name]})
+                self._wait("table_exists")
+            else:
+                self._dynamodb.update_time_to_live(TableName=self.name, TimeToLiveSpecification=EXPIRY)
+
+    def delete(self) -> None:
+        """Delete the table with all its items, if it exists, and wait until it is gone."""
+        if self.describe():
+            self._wait("table_exists")
+            self._dynamodb.update_table(TableName=self.name, DeletionProtectionEnabled=False)
+            self._wait("table_exists")
+            self._dynamodb.delete_table(TableName=self.name)
+        self._wait("table_not_exists")
+
+    def _differing(self, found: dict[str, Any]) -> list[str]:
+        """The names of the settings that differ from the definition."""
+        if not found:
+            return []
+        expiry = self._dynamodb.describe_time_to_live(TableName=self.name)["TimeToLiveDescription"]
+        expires = expiry["TimeToLiveStatus"] in {"ENABLED", "ENABLING"}
+        right = {
+            "SSESpecification": found.get("SSEDescription", {}).get("Status") in {"ENABLED", "UPDATING"},
+            "DeletionProtectionEnabled": found.get("DeletionProtectionEnabled"),
+            "TimeToLiveSpecification": expires and expiry["AttributeName"] == EXPIRY["AttributeName"],
+        }
+        return [name for name, holds in right.items() if not holds]
+
+    def _wait(self, state: str) -> None:
+        self._dynamodb.get_waiter(state).wait(TableName=self.name, WaiterConfig=POLL)

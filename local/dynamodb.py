@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import boto3
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from deploy.table import definition
+from deploy.table import DEFINITION, EXPIRY
 from simulator.loopback import serve
 
 if TYPE_CHECKING:
@@ -73,10 +73,8 @@ def create_table(url: str, table: str) -> None:
         aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
     )
-    users = definition()
-    keys = {name: users[name] for name in ("KeySchema", "AttributeDefinitions", "BillingMode")}
-    client.create_table(TableName=table, **keys)
-    client.update_time_to_live(TableName=table, TimeToLiveSpecification=users["TimeToLiveSpecification"])
+    client.create_table(TableName=table, **DEFINITION)
+    client.update_time_to_live(TableName=table, TimeToLiveSpecification=EXPIRY)
 
 
 def main() -> None:

@@ -78,7 +78,13 @@ def create_app(application: Application) -> Flask:
             received[f"{request.method} {request.path}"] += 1
 
     @app.get("/authorize")
-    def authorize() -> str:
+    def authorize() -> Any:
+        """Redirect a valid request to the consent page, as Spotify does to its login."""
+        _authorization_request(application)
+        return redirect(f"/authorize/consent?{request.query_string.decode()}", 303)
+
+    @app.get("/authorize/consent")
+    def consent() -> str:
         """Show what the app asks for, and let the developer pick a persona and agree or cancel."""
         query = _authorization_request(application)
         return render_template(
@@ -87,6 +93,7 @@ def create_app(application: Application) -> Flask:
             redirect_uri=query["redirect_uri"],
             scopes=query["scope"].split(),
             personas=PERSONAS,
+            decision=f"/authorize?{request.query_string.decode()}",
         )
 
     @app.post("/authorize")
@@ -112,8 +119,11 @@ def create_app(application: Application) -> Flask:
 
     @app.post("/api/token")
     def token() -> Any:
-        """Exchange a code for an access token (RFC 6749 §4.1.3)."""
+        """Exchange a code for an access token (RFC 6749 §4.1.3), or give the app a token of its own (§4.4)."""
         result = _token_error(application, grants)
+        if result is None:
+            own = "BQ" + secrets.token_urlsafe(96)
+            return jsonify(access_token=own, token_type="Bearer", expires_in=TOKEN_LIFETIME)  # noqa: S106 - a token type
         if isinstance(result, Grant):
             return jsonify(
                 access_token=grants.give_token(result),
@@ -191,8 +201,11 @@ def _back(redirect_uri: str, parameters: dict[str, str]) -> Any:
     )
 
 
-def _token_error(application: Application, grants: Grants) -> Grant | tuple[str, str]:
-    """The grant of a valid token request; the error and description of any other (RFC 6749 §5.2)."""
+def _token_error(application: Application, grants: Grants) -> Grant | tuple[str, str] | None:
+    """The grant of a valid token request; the error and description of any other (RFC 6749 §5.2).
+
+    None for a valid request with the app's own credentials, which needs no grant.
+    """
     form = request.form
     if request.mimetype != "application/x-www-form-urlencoded":
         return "unsupported_grant_type", "grant_type parameter is missing"
@@ -201,6 +214,8 @@ def _token_error(application: Application, grants: Grants) -> Grant | tuple[str,
         return "invalid_client", "Invalid client"
     if not hmac.compare_digest((client.password or "").encode(), application.client_secret.encode()):
         return "invalid_client", "Invalid client secret"
+    if form.get("grant_type") == "client_credentials":
+        return None
     if form.get("grant_type") != "authorization_code":
         return (
             "unsupported_grant_type",

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
+import signal
+import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask
+from flask import Flask, redirect
+from werkzeug import Response
 
+from deploy import PROJECT
+from deploy.__main__ import READY, wait_for
+from deploy.stage import Stop
 from simulator.loopback import serve
-from tests.support.deployment import Emulator, emulator
+from tests.support.deployment import REGION, Emulator, emulator
+from tests.support.servers import free_port, python, running
 
 TABLE = "spotify-login-users-dev"
-STACK = "spotify-login-dev-data"
+ROLE = "spotify-login-dev-api_handler"
 STEPS = (
+    "check the setup",
     "create the table, the log and the alarms",
     "store the secrets",
     "build the package",
@@ -26,16 +39,16 @@ STEPS = (
 ANOTHER_APP = Flask("another app")
 
 
-@ANOTHER_APP.route("/")
-def hello() -> str:
-    return "Hello."
+@ANOTHER_APP.route("/login")
+def hello() -> Response:
+    return redirect("https://login.example/", 307)
 
 
 @pytest.fixture
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     """An empty account."""
     with emulator(tmp_path_factory.mktemp("emulator")) as started:
-        started.edit(throttling={"*": {"rate": 1000, "burst": 1000}})
+        started.edit(throttling={"rate": 1000, "burst": 1000})
         yield started
 
 
@@ -58,17 +71,20 @@ def user_denied(aws: Emulator, action: str, resource: str) -> dict[str, str]:
 
 def test_after_any_failure_the_next_run_continues(aws: Emulator) -> None:
     denied = [
-        ("cloudformation:ExecuteChangeSet", "*", "A call to AWS failed: ", 0),
-        ("ssm:PutParameter", "*", "A call to AWS failed: ", 1),
-        ("lambda:CreateFunction", "*", "chalice deploy failed.", 3),
-        ("lambda:AddPermission", "*", "chalice deploy failed.", 3),
-        ("apigateway:PATCH", "arn:aws:apigateway:*::/restapis/*/stages/*", "A call to AWS failed: ", 4),
+        ("dynamodb:DescribeTable", "*", "A call to AWS failed: ", 0),
+        ("cloudwatch:PutMetricAlarm", "*", "A call to AWS failed: ", 1),
+        ("ssm:PutParameter", "*", "A call to AWS failed: ", 2),
+        ("lambda:CreateFunction", "*", "chalice deploy failed.", 4),
+        ("lambda:AddPermission", "*", "chalice deploy failed.", 4),
+        ("apigateway:PATCH", "arn:aws:apigateway:*::/restapis/*/stages/*", "A call to AWS failed: ", 5),
     ]
     for action, resource, message, completed in denied:
         failed = aws.deploy("deploy", "dev", **user_denied(aws, action, resource))
         assert failed.returncode == 1, failed.stdout
         assert message in failed.stdout, action
-        steps = f"Completed steps: {'; '.join(STEPS[:completed]) or 'none'}."
+        steps = (
+            f"Completed steps: {'; '.join(STEPS[:completed])}." if completed else "Nothing has been changed."
+        )
         assert steps in failed.stdout, (action, failed.stdout)
         assert failed.stdout.endswith("Fix this, then run:\n    make deploy STAGE=dev\n")
     elsewhere = aws.deploy("deploy", "dev", SPOTIFY_REDIRECT_URI=f"{serve(ANOTHER_APP)}/callback")
@@ -82,14 +98,11 @@ def test_after_any_failure_the_next_run_continues(aws: Emulator) -> None:
 
 
 def test_if_packaging_fails_nothing_is_published(aws: Emulator) -> None:
-    pins = aws.checkout / "requirements.txt"
-    kept = pins.read_text()
-    pins.write_text(kept.replace("requests==", "requests==9.9."))
+    app = aws.checkout / "app.py"
+    app.write_text(app.read_text() + "\nimport no_such_module\n")
     failed = aws.deploy("deploy", "dev")
     assert failed.returncode == 1
-    assert "requests 9.9." in failed.stdout
-    assert "installs them again:\n        make clean\n" in failed.stdout
-    assert f"Completed steps: {'; '.join(STEPS[:2])}." in failed.stdout
+    assert f"Completed steps: {'; '.join(STEPS[:3])}." in failed.stdout
     assert aws.client("lambda").list_functions()["Functions"] == []
 
 
@@ -109,7 +122,8 @@ def test_all_problems_are_reported_at_once_and_nothing_is_changed(aws: Emulator)
     for message in (
         "No AWS region is set.",
         "SECRET_KEY is in .chalice/config.json, in plain text",
-        ".chalice/policy-dev.json does not allow access to the table in .chalice/config.json.",
+        ".chalice/policy-dev.json has another name than app_name, the stage or USERS_TABLE in .chalice/config.json.",
+        "    It needs: table/another-table\n",
         "SPOTIFY_REDIRECT_URI is http://localhost:5000/, but it must be an https URL",
         "Nothing has been changed.",
     ):
@@ -120,7 +134,7 @@ def test_all_problems_are_reported_at_once_and_nothing_is_changed(aws: Emulator)
     for name in ("SPOTIFY_CLIENT_ID", "SPOTIFY_CLIENT_SECRET"):
         assert f"{name} is set neither in the environment nor in Parameter Store." in missing.stdout
     assert "Nothing has been changed." in missing.stdout
-    assert aws.client("cloudformation").describe_stacks()["Stacks"] == []
+    assert aws.client("dynamodb").list_tables()["TableNames"] == []
 
 
 def test_missing_credentials_are_reported(aws: Emulator) -> None:
@@ -144,54 +158,327 @@ def test_an_unknown_stage_is_rejected(aws: Emulator, verb: str) -> None:
     assert "Use one of: dev, prod." in failed.stdout
 
 
-def test_a_table_or_log_group_of_the_same_name_is_reported(aws: Emulator) -> None:
+def create_table(aws: Emulator, key: str = "account_id", **tags: str) -> None:
     aws.client("dynamodb").create_table(
         TableName=TABLE,
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": key, "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"}],
         BillingMode="PAY_PER_REQUEST",
+        Tags=[{"Key": name, "Value": value} for name, value in tags.items()],
     )
-    aws.client("logs").create_log_group(logGroupName="/aws/lambda/spotify-login-dev")
-    failed = aws.deploy("deploy", "dev")
-    assert f"Table {TABLE} already exists" in failed.stdout
-    assert "Log group /aws/lambda/spotify-login-dev already exists" in failed.stdout
-    assert "Nothing has been changed." in failed.stdout
 
 
-def test_a_deployment_deletes_the_remains_of_a_failed_creation(aws: Emulator) -> None:
-    broken = {
-        "Resources": {
-            "Users": {
-                "Type": "AWS::DynamoDB::Table",
-                "Properties": {
-                    "TableName": TABLE,
-                    "KeySchema": [{"AttributeName": "account_id", "KeyType": "HASH"}],
-                    "AttributeDefinitions": [{"AttributeName": "account_id", "AttributeType": "S"}],
-                    "BillingMode": "PAY_PER_REQUEST",
-                },
-            },
-            "Odd": {
-                "Type": "AWS::Lambda::Permission",
-                "DependsOn": "Users",
-                "Properties": {"FunctionName": "none", "Action": "lambda:InvokeFunction", "Principal": "x"},
-            },
-        }
+@pytest.mark.parametrize(
+    ("key", "tags"),
+    [
+        ("account_id", {}),
+        ("account_id", {"app": "another", "stage": "dev"}),
+        ("id", {"app": "spotify-login", "stage": "dev"}),
+    ],
+)
+def test_a_table_of_another_app_is_neither_used_nor_deleted(
+    aws: Emulator, key: str, tags: dict[str, str]
+) -> None:
+    create_table(aws, key, **tags)
+    for arguments in (("deploy", "dev"), ("doctor", "dev"), ("destroy", "dev", "--table", TABLE)):
+        failed = aws.deploy(*arguments)
+        assert failed.returncode == 1
+        assert f"- Table {TABLE} belongs to another app, or has another key." in failed.stdout
+    assert aws.client("dynamodb").list_tables()["TableNames"] == [TABLE]
+    assert aws.client("ssm").describe_parameters()["Parameters"] == []
+
+
+def test_destroying_waits_for_a_table_that_changes(aws: Emulator) -> None:
+    create_table(aws, app="spotify-login", stage="dev")  # it is still being created when the command begins
+    done = aws.deploy("destroy", "dev", "--table", TABLE)
+    assert done.returncode == 0, done.stdout
+    assert aws.client("dynamodb").list_tables()["TableNames"] == []
+
+
+def test_credentials_of_aws_login_are_accepted(aws: Emulator, tmp_path: Path) -> None:
+    session = "arn:aws:iam::000000000000:user/operator"
+    token = {
+        "accessKeyId": "test",
+        "secretAccessKey": "test",
+        "sessionToken": "",
+        "accountId": "000000000000",
     }
-    cloudformation = aws.client("cloudformation")
-    cloudformation.create_stack(StackName=STACK, TemplateBody=json.dumps(broken))
-    (stack,) = cloudformation.describe_stacks(StackName=STACK)["Stacks"]
-    assert stack["StackStatus"] == "ROLLBACK_COMPLETE"
-    done = aws.deploy("deploy", "dev")
+    soon = datetime.now(UTC) + timedelta(hours=1)
+    login = {
+        "accessToken": {**token, "expiresAt": soon.isoformat()},
+        "refreshToken": "x",
+        "dpopKey": "x",
+        "clientId": "x",
+    }
+    cache = tmp_path / ".aws" / "login" / "cache"
+    cache.mkdir(parents=True)
+    (cache / f"{hashlib.sha256(session.encode()).hexdigest()}.json").write_text(json.dumps(login))
+    (tmp_path / ".aws" / "config").write_text(f"[default]\nlogin_session = {session}\n")
+    done = aws.deploy("doctor", "dev", HOME=str(tmp_path), AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="")
     assert done.returncode == 0, done.stdout
 
 
-def test_a_change_that_would_replace_the_table_is_rejected(aws: Emulator) -> None:
-    assert aws.deploy("deploy", "dev").returncode == 0
-    for name in ("config.json", "policy-dev.json"):
-        path = aws.checkout / ".chalice" / name
-        path.write_text(path.read_text().replace(TABLE, "another-table"))
-    failed = aws.deploy("deploy", "dev")
+def test_an_endpoint_that_is_not_aws_is_named(aws: Emulator) -> None:
+    for url in (serve(ANOTHER_APP), f"http://127.0.0.1:{free_port()}"):
+        failed = aws.deploy("deploy", "dev", AWS_ENDPOINT_URL=url)
+        assert failed.returncode == 1
+        assert f"- AWS_ENDPOINT_URL is {url}, which does not respond like AWS.\n" in failed.stdout
+        assert "        unset AWS_ENDPOINT_URL\n" in failed.stdout
+        assert "Nothing has been changed." in failed.stdout
+
+
+def test_a_region_that_cannot_be_reached_is_named(aws: Emulator) -> None:
+    closed = (
+        f"http://127.0.0.1:{free_port()}"  # instead of the name server, which does not know eu-west-9 either
+    )
+    failed = aws.deploy(
+        "deploy",
+        "dev",
+        AWS_ENDPOINT_URL="",
+        AWS_DEFAULT_REGION="eu-west-9",
+        HTTPS_PROXY=closed,
+        NO_PROXY="127.0.0.1",
+    )
     assert failed.returncode == 1
-    assert "This deployment could replace or remove the users table: " in failed.stdout
-    assert "Completed steps: none." in failed.stdout
-    assert aws.client("dynamodb").list_tables()["TableNames"] == [TABLE]
+    assert "- Cannot reach AWS in region eu-west-9: " in failed.stdout
+
+
+def test_two_deployments_in_one_checkout_do_not_run_at_once(aws: Emulator) -> None:
+    with running(python("-m", "deploy", "deploy", "dev"), aws.terminal, aws.checkout) as deploying:
+        deploying.wait_for(r"\[1/7\]")
+        for verb in ("deploy", "destroy", "rotate-key"):
+            failed = aws.deploy(verb, "dev")
+            assert failed.returncode == 1
+            assert (
+                "- Another command is changing dev from this checkout.\n    Wait until it ends.\n"
+                in failed.stdout
+            )
+        assert deploying.wait() == 0
+
+
+def test_an_account_of_ten_executions_is_reported(tmp_path_factory: pytest.TempPathFactory) -> None:
+    limit = {"LAMBDA_ACCOUNT_CONCURRENCY": "10"}
+    with emulator(tmp_path_factory.mktemp("emulator"), limit) as aws:
+        done = aws.deploy("doctor", "dev")
+    assert done.returncode == 0, done.stdout
+    assert "Note: This account runs 10 requests at a time, in all its functions together.\n" in done.stdout
+
+
+def resources(aws: Emulator, region: str = REGION) -> dict[str, list[str]]:
+    """The names of all resources in a region."""
+    own = partial(aws.client, region=region)
+    return {
+        "api": [api["id"] for api in own("apigateway").get_rest_apis()["items"]],
+        "function": [function["FunctionName"] for function in own("lambda").list_functions()["Functions"]],
+        "role": [role["RoleName"] for role in own("iam").list_roles()["Roles"]],
+        "log": [group["logGroupName"] for group in own("logs").describe_log_groups()["logGroups"]],
+        "alarm": [alarm["AlarmName"] for alarm in own("cloudwatch").describe_alarms()["MetricAlarms"]],
+        "parameter": [found["Name"] for found in own("ssm").describe_parameters()["Parameters"]],
+        "table": own("dynamodb").list_tables()["TableNames"],
+    }
+
+
+def test_a_command_in_the_wrong_region_changes_nothing_in_the_right_one(aws: Emulator) -> None:
+    assert aws.deploy("deploy", "dev").returncode == 0
+    before = resources(aws)
+    aws.record.unlink()
+    for arguments in (("destroy", "dev"), ("destroy", "dev", "--table", TABLE)):
+        failed = aws.deploy(*arguments, AWS_DEFAULT_REGION="us-east-1")
+        assert failed.returncode == 1
+        assert (
+            "There is no dev in us-east-1 (account 000000000000). Nothing has been changed.\n"
+            in failed.stdout
+        )
+    elsewhere = aws.deploy("deploy", "dev", AWS_DEFAULT_REGION="us-east-1")
+    assert elsewhere.returncode == 1
+    assert f"Role {ROLE} belongs to {REGION}, and roles are shared by all regions." in elsewhere.stdout
+    assert "Nothing has been changed." in elsewhere.stdout
+    assert resources(aws) == before
+    assert aws.visitor().log_in("premium").status == 307
+
+
+def test_one_checkout_can_deploy_to_two_accounts(
+    aws: Emulator, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    assert aws.deploy("deploy", "dev").returncode == 0
+    before = resources(aws)
+    with emulator(tmp_path_factory.mktemp("another"), {"MINISTACK_ACCOUNT_ID": "111111111111"}) as another:
+        another.checkout = aws.checkout  # with the record of the first account
+        second = another.deploy("deploy", "dev")
+        assert second.returncode == 0, second.stdout
+        assert "account 111111111111" in second.stdout
+        assert resources(another)["api"] == ["api1"]
+        assert another.visitor().log_in("premium").status == 307
+        again = aws.deploy("deploy", "dev")  # with the record of the second account
+        assert again.returncode == 0, again.stdout
+        assert another.deploy("destroy", "dev", "--table", TABLE).returncode == 0
+        assert not any(resources(another).values())
+    assert resources(aws) == before
+    assert aws.visitor().log_in("premium").status == 307
+
+
+def test_a_role_that_two_regions_share_is_kept_while_the_other_region_uses_it(aws: Emulator) -> None:
+    assert aws.deploy("deploy", "dev").returncode == 0
+    (function,) = aws.client("lambda").list_functions()["Functions"]
+    aws.client("lambda", region="us-east-1").create_function(
+        FunctionName="spotify-login-dev",
+        Role=function["Role"],
+        Runtime="python3.11",
+        Handler="app.app",
+        Code={"ZipFile": (aws.checkout / ".package" / "dev" / "out" / "deployment.zip").read_bytes()},
+    )
+    done = aws.deploy("destroy", "dev", AWS_DEFAULT_REGION="us-east-1")
+    assert done.returncode == 0, done.stdout
+    assert resources(aws, "us-east-1")["function"] == []
+    assert resources(aws)["role"] == [ROLE]
+    assert aws.deploy("doctor", "dev").returncode == 0
+
+
+def test_destroying_can_be_repeated_after_a_failure(aws: Emulator) -> None:
+    assert aws.deploy("deploy", "dev").returncode == 0
+    aws.client("apigateway").delete_rest_api(restApiId="api1")  # by hand; the next deletion must wait
+    attached = "arn:aws:iam::aws:policy/AdministratorAccess"
+    aws.client("iam").attach_role_policy(RoleName=ROLE, PolicyArn=attached)
+    failed = aws.deploy("destroy", "dev", **user_denied(aws, "iam:DetachRolePolicy", "*"))
+    assert failed.returncode == 1
+    assert failed.stdout.endswith("Fix this, then run:\n    make destroy STAGE=dev\n")
+    done = aws.deploy("destroy", "dev")
+    assert done.returncode == 0, done.stdout
+    left = {kind: names for kind, names in resources(aws).items() if names}
+    assert left == {"table": [TABLE]}
+
+
+def rename(aws: Emulator, name: str) -> None:
+    """Rename the app everywhere."""
+    for path in (aws.checkout / "app.py", *(aws.checkout / ".chalice").glob("*.json")):
+        path.write_text(path.read_text().replace("spotify-login", name))
+
+
+def test_a_renamed_app_is_deployed_beside_the_original(aws: Emulator) -> None:
+    assert aws.deploy("deploy", "dev").returncode == 0
+    before = resources(aws)
+    aws.edit(app_name="our-login")
+    half = aws.deploy("deploy", "dev")
+    assert half.returncode == 1
+    for needed in (
+        'Chalice(app_name="our-login")',
+        "PARAMETER_PATH /our-login/dev",
+        "parameter/our-login/dev/*",
+        "/aws/lambda/our-login-dev:*",
+    ):
+        assert f"It needs: {needed}\n" in half.stdout
+    assert f"Table {TABLE} belongs to another app" in half.stdout
+    assert resources(aws) == before
+    rename(aws, "our-login")
+    aws.api = "api2"
+    ours = aws.deploy("deploy", "dev")
+    assert ours.returncode == 0, ours.stdout
+    assert aws.visitor().log_in("premium").status == 307
+    both = resources(aws)
+    assert {kind: len(names) for kind, names in both.items()} == {
+        kind: 2 * len(names) for kind, names in before.items()
+    }
+    done = aws.deploy("destroy", "dev", "--table", "our-login-users-dev")
+    assert done.returncode == 0, done.stdout
+    assert resources(aws) == before
+
+
+def test_a_deployment_adopts_what_plain_chalice_deploy_created(aws: Emulator) -> None:
+    plain = aws.chalice("deploy", "--stage", "dev")
+    assert plain.returncode == 0, plain.stdout
+    assert resources(aws)["table"] == resources(aws)["parameter"] == []
+    aws.record.unlink()
+    adopted = aws.deploy("deploy", "dev")
+    assert adopted.returncode == 0, adopted.stdout
+    assert resources(aws)["api"] == ["api1"]
+    assert aws.visitor().log_in("premium").status == 307
+
+
+def test_after_ten_kills_a_deployment_continues_with_one_api(aws: Emulator) -> None:
+    moments = (
+        r"\[2/7\]",
+        "does not exist: repaired",
+        r"\[4/7\]",
+        "bytes",
+        "Creating deployment package",
+        "Creating lambda function",
+        "Creating [Rr]est API",
+        "Resources deployed",
+        r"\[7/7\]",
+        "test session starts",
+    )
+    for moment in moments:
+        with running(python("-m", "deploy", "deploy", "dev"), aws.terminal, aws.checkout) as deploying:
+            deploying.wait_for(moment.replace("Creating", "(Creating|Updating)"))
+            deploying.end(signal.SIGKILL)
+    done = aws.deploy("deploy", "dev")
+    assert done.returncode == 0, done.stdout
+    assert resources(aws)["api"] == ["api1"]
+    assert aws.visitor().log_in("premium").status == 307
+
+
+AT_ONCE = {"dynamodb:TagResource", "iam:PassRole", "lambda:TagResource"}
+"""Actions that AWS requires in addition for calls with tags or a role; the emulator does not."""
+
+
+def test_the_deployers_policy_allows_every_command_and_nothing_else(aws: Emulator) -> None:
+    policy = (PROJECT / "deploy" / "deployer-policy.json").read_text()
+    iam = aws.client("iam")
+    iam.create_user(UserName="deployer")
+    iam.put_user_policy(UserName="deployer", PolicyName="deployer", PolicyDocument=policy)
+    key = iam.create_access_key(UserName="deployer")["AccessKey"]
+    aws.environment = {
+        "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
+    }
+    git = ["git", "-c", "user.name=A", "-c", "user.email=a@example.com", "-C", str(aws.checkout)]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "x"]):
+        subprocess.run([*git, *command], check=True)
+    for arguments in (
+        ("doctor", "dev"),
+        ("deploy", "dev"),
+        ("doctor", "dev"),
+        ("rotate-key", "dev", "--end-sessions", "yes"),
+    ):
+        done = aws.deploy(*arguments)
+        assert done.returncode == 0, done.stdout
+    shutil.rmtree(aws.checkout / ".git")  # the commit's tag is removed
+    iam.attach_role_policy(RoleName=ROLE, PolicyArn="arn:aws:iam::aws:policy/ReadOnlyAccess")
+    assert "ReadOnlyAccess is attached" in aws.deploy("deploy", "dev").stdout
+    done = aws.deploy("destroy", "dev", "--table", TABLE)
+    assert done.returncode == 0, done.stdout
+    called = set((aws.checkout.parent / "actions").read_text().split())
+    allowed = {
+        action for statement in json.loads(policy)["Statement"] for action in listed(statement["Action"])
+    }
+    assert allowed - called == AT_ONCE
+    for resource in (
+        resource
+        for statement in json.loads(policy)["Statement"]
+        for resource in listed(statement["Resource"])
+    ):
+        assert resource == "*" or "spotify-login" in resource or "/restapis" in resource
+
+
+def listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+def test_a_deployment_waits_for_several_redirects_in_a_row() -> None:
+    flaky = Flask("flaky")
+    statuses = iter([403, 500, 307, 307, 403, *[307] * READY])
+    seen: list[int] = []
+
+    @flaky.route("/login")
+    def login() -> tuple[str, int]:
+        seen.append(next(statuses))
+        return "", seen[-1]
+
+    wait_for(serve(flaky))
+    assert seen == [403, 500, 307, 307, 403, *[307] * READY]
+
+
+def test_a_deployment_that_never_redirects_is_reported_with_the_last_response() -> None:
+    with pytest.raises(Stop) as stop:
+        wait_for(serve(Flask("empty")), seconds=1.0)
+    assert "/login did not redirect to Spotify: status 404." in stop.value.problems[0].what

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +41,7 @@ class Emulator:
     """An emulated AWS that enforces policies, a simulated Spotify, and a copy of the checkout."""
 
     url: str
+    spotify: str
     checkout: Path
     api: str = "api1"
     """The ID of the API that was created last, or will be created next."""
@@ -51,23 +53,30 @@ class Emulator:
         """The URL of the API on this emulator."""
         return f"{self.url}/_aws/execute-api/{self.api}/api"
 
-    def client(self, service: str, key: tuple[str, str] = ("test", "test")) -> Any:
+    def client(self, service: str, key: tuple[str, str] = ("test", "test"), region: str = REGION) -> Any:
         """A client with every permission, unless another access key is given."""
-        session = boto3.Session(*key, region_name=REGION)
+        session = boto3.Session(*key, region_name=region)
         return session.client(service, endpoint_url=self.url)  # type: ignore[call-overload]
 
     def deploy(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run `make deploy`, `make doctor` and so on in the copy of the checkout."""
+        return self._run(python("-m", "deploy", *arguments), environment)
+
+    def chalice(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run Chalice in the copy of the checkout."""
+        return self._run([str(Path(sys.executable).with_name("chalice")), *arguments], {})
+
+    def _run(self, command: list[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
         variables = {**self.terminal, **environment}
         return subprocess.run(
-            python("-m", "deploy", *arguments),
+            command,
             cwd=self.checkout,
             env=clean_environment({name: value for name, value in variables.items() if value}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=120,
+            timeout=240,
             check=False,
         )
 
@@ -82,6 +91,7 @@ class Emulator:
             "SPOTIFY_CLIENT_ID": APPLICATION.client_id,
             "SPOTIFY_CLIENT_SECRET": APPLICATION.client_secret,
             "SPOTIFY_REDIRECT_URI": f"{self.home}/callback",
+            "SPOTIFY_ACCOUNTS_URL": self.spotify,
             **self.environment,
         }
 
@@ -101,7 +111,7 @@ class Emulator:
 
 
 @contextmanager
-def emulator(folder: Path) -> Iterator[Emulator]:
+def emulator(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[Emulator]:
     """Start an empty emulator on a free port."""
     checkout = folder / "checkout"
     checkout.mkdir()
@@ -129,8 +139,9 @@ def emulator(folder: Path) -> Iterator[Emulator]:
         # Functions inherit the environment of the emulator.
         "SPOTIFY_ACCOUNTS_URL": spotify,
         "SPOTIFY_API_URL": spotify,
+        **(settings or {}),
     }
     command = [str(PYTHON), str(Path(__file__).with_name("emulated_aws.py"))]
     with running(command, environment, folder):
         wait_until_served(port)
-        yield Emulator(url, checkout)
+        yield Emulator(url, spotify, checkout)

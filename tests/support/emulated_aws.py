@@ -2,31 +2,47 @@
 
 ministack executes functions, behind API Gateway, and enforces IAM policies. This module adds
 
+- the statuses of a table that is being created, updated or deleted;
+- functions that are ready at once: Chalice polls them every five seconds;
+- API Gateway's limit on DeleteRestApi, with a shorter period;
 - ImportRestApi, which ministack handles as CreateRestApi, and PutRestApi. APIs get numbered IDs, so that a URL is
   known before its API exists. Patches with an empty value (Chalice's "no compression") are dropped.
-- the encryption and the time to live of a table, which ministack ignores in templates;
-- the path of a Parameter Store read as its resource, which IAM policies name.
+- the right actions for GetAccountSettings and DeleteFunctionConcurrency, and a file `actions` with those of all calls;
+- the resources of calls that name them in the request's body, which IAM policies name.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ministack import app
 from ministack.core import iam_actions
+from ministack.core.responses import get_account_id, get_region
 from ministack.services import apigateway_v1 as gateway
-from ministack.services import dynamodb
-from ministack.services.cloudformation import provisioners
+from ministack.services import dynamodb, lambda_svc
 
 Response = tuple[int, dict[str, str], bytes]
+Handler = Callable[[dict[str, Any]], Response]
 
 numbers = itertools.count(1)
 stock_request = gateway.handle_request
+stock_action = iam_actions.extract_iam_action
 stock_arn = iam_actions.extract_resource_arn
-tables = provisioners._RESOURCE_HANDLERS["AWS::DynamoDB::Table"]
-stock_table = tables["create"]
+stock_describe = dynamodb._describe_table
+
+CHANGE_SECONDS = 1.0
+busy: dict[tuple[str, str, str], tuple[float, str, dict[str, Any]]] = {}
+"""When the last change of a table ends, its status until then, and its description."""
+
+DELETION_SECONDS = 2.0
+deleted: dict[tuple[str, str], float] = {}
+"""When the next REST API can be deleted, by account and region."""
 
 
 async def handle_request(
@@ -44,6 +60,11 @@ async def handle_request(
     elif len(parts) == 2 and parts[0] == "restapis" and method == "PATCH":
         wanted = [change for change in json.loads(body)["patchOperations"] if change["value"] != ""]
         body = json.dumps({"patchOperations": wanted}).encode()
+    elif len(parts) == 2 and parts[0] == "restapis" and method == "DELETE":
+        place = get_account_id(), get_region()
+        if deleted.get(place, 0.0) > time.monotonic():
+            return error(429, "TooManyRequestsException", "Too Many Requests")
+        deleted[place] = time.monotonic() + DELETION_SECONDS
     response: Response = (
         gateway._get_rest_api(imported)
         if imported
@@ -62,15 +83,48 @@ def put_rest_api(api_id: str, document: dict[str, Any]) -> str:
     return api_id
 
 
-def create_table(logical_id: str, properties: dict[str, Any], stack: str) -> Any:
-    """Create a table from a template."""
-    created = stock_table(logical_id, properties, stack)
-    name = properties["TableName"]
-    encrypted = {"Enabled": properties["SSESpecification"]["SSEEnabled"]}
-    dynamodb._tables[name]["SSEDescription"] = dynamodb._sse_description_from_spec(encrypted)
-    lifetime = properties["TimeToLiveSpecification"]
-    dynamodb._update_ttl({"TableName": name, "TimeToLiveSpecification": lifetime})
-    return created
+def error(status: int, code: str, message: str) -> Response:
+    """An error of a service that speaks JSON."""
+    body = json.dumps({"__type": code, "message": message}).encode()
+    return status, {"Content-Type": "application/x-amz-json-1.0", "x-amzn-errortype": code}, body
+
+
+def changing(stock: Handler, status: str) -> Handler:
+    """Make a change to a table take time, during which the table cannot be changed again."""
+
+    def handler(data: dict[str, Any]) -> Response:
+        place = get_account_id(), get_region(), data["TableName"]
+        if busy.get(place, (0.0, "", {}))[0] > time.monotonic():
+            return error(400, "ResourceInUseException", "Attempt to change a resource which is still in use")
+        response = stock(data)
+        if response[0] == 200:
+            description = json.loads(response[2])["TableDescription"]
+            busy[place] = time.monotonic() + CHANGE_SECONDS, status, description
+        return response
+
+    return handler
+
+
+def describe_table(data: dict[str, Any]) -> Response:
+    """Describe a table, with its status while it changes."""
+    until, status, description = busy.get((get_account_id(), get_region(), data["TableName"]), (0.0, "", {}))
+    if until < time.monotonic():
+        unchanged: Response = stock_describe(data)
+        return unchanged
+    table = description if status == "DELETING" else json.loads(stock_describe(data)[2])["Table"]
+    return (
+        200,
+        {"Content-Type": "application/x-amz-json-1.0"},
+        json.dumps({"Table": {**table, "TableStatus": status}}).encode(),
+    )
+
+
+NAMED = {
+    ("dynamodb", "ResourceArn"): "{}",
+    ("lambda", "FunctionName"): "arn:aws:lambda:{region}:{account}:function:{}",
+    ("ssm", "Path"): "arn:aws:ssm:{region}:{account}:parameter{}",
+}
+"""The resource of a call, by the service and the parameter that names it."""
 
 
 def extract_resource_arn(
@@ -83,13 +137,35 @@ def extract_resource_arn(
     region: str,
     account: str,
 ) -> str:
-    """The resource of a call."""
-    if service == "ssm" and "Path" in (asked := json.loads(body or b"{}")):
-        return f"arn:aws:ssm:{region}:{account}:parameter{asked['Path']}"
+    """The resource of a call. Of several alarms, it is the first one."""
+    parameters = json.loads(body) if body.startswith(b"{") else {}
+    for (of, name), arn in NAMED.items():
+        if of == service and name in parameters:
+            return arn.format(parameters[name], region=region, account=account)
+    alarm = re.search(rb"AlarmNames.*?([a-z]+-login-[\w-]+)", body, re.DOTALL)  # in CBOR
+    if service == "monitoring" and alarm:
+        return f"arn:aws:cloudwatch:{region}:{account}:alarm:{alarm[1].decode()}"
     return str(stock_arn(service, method, path, headers, body, query, region, account))
 
 
+def extract_iam_action(service: str, method: str, path: str, *rest: Any) -> str | None:
+    """The action of a call, which is written to a file."""
+    action: str | None = stock_action(service, method, path, *rest)
+    if path.endswith("/account-settings"):
+        action = "lambda:GetAccountSettings"
+    elif method == "DELETE" and path.endswith("/concurrency"):
+        action = "lambda:DeleteFunctionConcurrency"
+    with Path("actions").open("a", encoding="utf-8") as file:
+        file.write(f"{action}\n")
+    return action
+
+
+iam_actions.extract_iam_action = extract_iam_action
 iam_actions.extract_resource_arn = extract_resource_arn
-tables["create"] = create_table
+dynamodb._create_table = changing(dynamodb._create_table, "CREATING")
+dynamodb._update_table = changing(dynamodb._update_table, "UPDATING")
+dynamodb._delete_table = changing(dynamodb._delete_table, "DELETING")
+dynamodb._describe_table = describe_table
 gateway.handle_request = handle_request
+lambda_svc._LAMBDA_STATE_TRANSITION_DELAY = 0.0
 app.main()

@@ -6,7 +6,7 @@ from typing import Any
 
 import boto3
 
-from deploy.table import definition
+from deploy.table import DEFINITION
 
 TABLE = "spotify-login-users-dev"
 
@@ -20,9 +20,7 @@ class Table:
         self._client = boto3.client("dynamodb", **client)
 
     def create(self) -> None:
-        users = definition()
-        keys = {name: users[name] for name in ("KeySchema", "AttributeDefinitions", "BillingMode")}
-        self._client.create_table(TableName=self.name, **keys)
+        self._client.create_table(TableName=self.name, **DEFINITION)
 
     def items(self) -> list[dict[str, Any]]:
         return self._client.scan(TableName=self.name, ConsistentRead=True)["Items"]

@@ -30,8 +30,8 @@ def stored(settings: dict[str, str]) -> Iterator[Secrets]:
 def keys(stored: Secrets) -> tuple[str, list[str]]:
     """The key that signs, and the fallbacks."""
     values = stored.read()
-    fallbacks = values[FALLBACKS].value if FALLBACKS in values else ""
-    return values[KEY].value, [key for key in fallbacks.split(",") if key]
+    fallbacks = values.get(FALLBACKS, "")
+    return values[KEY], [key for key in fallbacks.split(",") if key]
 
 
 def test_the_wait_covers_an_instance_that_read_just_before_and_then_failed_once() -> None:
@@ -129,7 +129,7 @@ def test_ending_all_sessions_deletes_the_old_keys(stored: Secrets) -> None:
 
 
 def test_a_key_that_does_not_exist_cannot_be_rotated(stored: Secrets) -> None:
-    stored.delete_all()
+    stored.delete()
     with pytest.raises(Stop) as stop:
         stored.rotate(quietly)
     assert stop.value.problems[0].command == "make deploy STAGE=dev"

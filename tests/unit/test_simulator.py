@@ -53,7 +53,9 @@ def exchange(spotify: FlaskClient, code: str, basic: str = BASIC, **changes: str
 
 
 def test_shows_a_consent_page_and_redirects_to_the_app(spotify: FlaskClient) -> None:
-    page = spotify.get("/authorize", query_string=REQUEST)
+    reply = spotify.get("/authorize", query_string=REQUEST)
+    assert reply.status_code == 303, "Spotify redirects a valid request, to its login"
+    page = spotify.get(reply.location)
     assert page.status_code == 200
     assert all(persona.name in page.text for persona in PERSONAS.values())
     assert "Set-Cookie" not in page.headers
@@ -90,9 +92,21 @@ def test_rejects_an_invalid_request_with_an_error_page_and_no_redirect(
 def test_accepts_localhost_if_it_is_allowed_and_registered() -> None:
     localhost = "http://localhost:5000/callback"
     relaxed = create_app(Application(redirect_uris=(localhost,), allow_localhost=True)).test_client()
-    assert relaxed.get("/authorize", query_string={**REQUEST, "redirect_uri": localhost}).status_code == 200
+    assert relaxed.get("/authorize", query_string={**REQUEST, "redirect_uri": localhost}).status_code == 303
     elsewhere = {**REQUEST, "redirect_uri": "http://localhost:5001/callback"}
     assert "Not matching" in relaxed.get("/authorize", query_string=elsewhere).text
+
+
+def test_gives_the_app_a_token_of_its_own(spotify: FlaskClient) -> None:
+    form = {"grant_type": "client_credentials"}
+    reply = spotify.post("/api/token", data=form, headers={"Authorization": f"Basic {BASIC}"})
+    assert reply.json is not None
+    assert set(reply.json) == {"access_token", "token_type", "expires_in"}
+    token = {"Authorization": f"Bearer {reply.json['access_token']}"}
+    assert spotify.get("/v1/me", headers=token).status_code == 401, "it belongs to no user"
+    wrong = base64.b64encode(b"simulated-client-id:wrong").decode()
+    refused = spotify.post("/api/token", data=form, headers={"Authorization": f"Basic {wrong}"})
+    assert refused.json == {"error": "invalid_client", "error_description": "Invalid client secret"}
 
 
 def test_exchanges_a_code_only_once(spotify: FlaskClient) -> None:
