@@ -40,15 +40,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
 @pytest.fixture(scope="module")
 def commit(aws: Emulator) -> str:
     """The only commit of the checkout."""
-    git = ["git", "-c", "user.name=A", "-c", "user.email=a@example.com", "-C", str(aws.checkout)]
-    for command in (
-        ["init", "-q"],
-        ["add", "."],
-        ["commit", "-qm", "x"],
-        ["rev-parse", "--short=12", "HEAD"],
-    ):
-        done = subprocess.run([*git, *command], check=True, capture_output=True, text=True)
-    return done.stdout.strip()
+    return aws.commit()
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,9 @@ import hashlib
 import json
 import shutil
 import signal
-import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from flask import Flask, redirect
@@ -21,7 +18,7 @@ from deploy import PROJECT
 from deploy.__main__ import READY, wait_for
 from deploy.stage import Stop
 from simulator.loopback import serve
-from tests.support.deployment import REGION, Emulator, emulator
+from tests.support.deployment import Emulator, emulator
 from tests.support.servers import free_port, python, running
 
 TABLE = "spotify-login-users-dev"
@@ -52,23 +49,6 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
         yield started
 
 
-def user_denied(aws: Emulator, action: str, resource: str) -> dict[str, str]:
-    """The credentials of a user with every right but one."""
-    iam = aws.client("iam")
-    name = action.replace(":", "-")
-    iam.create_user(UserName=name)
-    policy: dict[str, Any] = {
-        "Version": "2012-10-17",
-        "Statement": [
-            {"Effect": "Allow", "Action": "*", "Resource": "*"},
-            {"Effect": "Deny", "Action": action, "Resource": resource},
-        ],
-    }
-    iam.put_user_policy(UserName=name, PolicyName="most", PolicyDocument=json.dumps(policy))
-    key = iam.create_access_key(UserName=name)["AccessKey"]
-    return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
-
-
 def test_after_any_failure_the_next_run_continues(aws: Emulator) -> None:
     denied = [
         ("dynamodb:DescribeTable", "*", "A call to AWS failed: ", 0),
@@ -79,7 +59,7 @@ def test_after_any_failure_the_next_run_continues(aws: Emulator) -> None:
         ("apigateway:PATCH", "arn:aws:apigateway:*::/restapis/*/stages/*", "A call to AWS failed: ", 5),
     ]
     for action, resource, message, completed in denied:
-        failed = aws.deploy("deploy", "dev", **user_denied(aws, action, resource))
+        failed = aws.deploy("deploy", "dev", **aws.user_denied(action, resource))
         assert failed.returncode == 1, failed.stdout
         assert message in failed.stdout, action
         steps = (
@@ -264,133 +244,14 @@ def test_an_account_of_ten_executions_is_reported(tmp_path_factory: pytest.TempP
     assert "Note: This account runs 10 requests at a time, in all its functions together.\n" in done.stdout
 
 
-def resources(aws: Emulator, region: str = REGION) -> dict[str, list[str]]:
-    """The names of all resources in a region."""
-    own = partial(aws.client, region=region)
-    return {
-        "api": [api["id"] for api in own("apigateway").get_rest_apis()["items"]],
-        "function": [function["FunctionName"] for function in own("lambda").list_functions()["Functions"]],
-        "role": [role["RoleName"] for role in own("iam").list_roles()["Roles"]],
-        "log": [group["logGroupName"] for group in own("logs").describe_log_groups()["logGroups"]],
-        "alarm": [alarm["AlarmName"] for alarm in own("cloudwatch").describe_alarms()["MetricAlarms"]],
-        "parameter": [found["Name"] for found in own("ssm").describe_parameters()["Parameters"]],
-        "table": own("dynamodb").list_tables()["TableNames"],
-    }
-
-
-def test_a_command_in_the_wrong_region_changes_nothing_in_the_right_one(aws: Emulator) -> None:
-    assert aws.deploy("deploy", "dev").returncode == 0
-    before = resources(aws)
-    aws.record.unlink()
-    for arguments in (("destroy", "dev"), ("destroy", "dev", "--table", TABLE)):
-        failed = aws.deploy(*arguments, AWS_DEFAULT_REGION="us-east-1")
-        assert failed.returncode == 1
-        assert (
-            "There is no dev in us-east-1 (account 000000000000). Nothing has been changed.\n"
-            in failed.stdout
-        )
-    elsewhere = aws.deploy("deploy", "dev", AWS_DEFAULT_REGION="us-east-1")
-    assert elsewhere.returncode == 1
-    assert f"Role {ROLE} belongs to {REGION}, and roles are shared by all regions." in elsewhere.stdout
-    assert "Nothing has been changed." in elsewhere.stdout
-    assert resources(aws) == before
-    assert aws.visitor().log_in("premium").status == 307
-
-
-def test_one_checkout_can_deploy_to_two_accounts(
-    aws: Emulator, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    assert aws.deploy("deploy", "dev").returncode == 0
-    before = resources(aws)
-    with emulator(tmp_path_factory.mktemp("another"), {"MINISTACK_ACCOUNT_ID": "111111111111"}) as another:
-        another.checkout = aws.checkout  # with the record of the first account
-        second = another.deploy("deploy", "dev")
-        assert second.returncode == 0, second.stdout
-        assert "account 111111111111" in second.stdout
-        assert resources(another)["api"] == ["api1"]
-        assert another.visitor().log_in("premium").status == 307
-        again = aws.deploy("deploy", "dev")  # with the record of the second account
-        assert again.returncode == 0, again.stdout
-        assert another.deploy("destroy", "dev", "--table", TABLE).returncode == 0
-        assert not any(resources(another).values())
-    assert resources(aws) == before
-    assert aws.visitor().log_in("premium").status == 307
-
-
-def test_a_role_that_two_regions_share_is_kept_while_the_other_region_uses_it(aws: Emulator) -> None:
-    assert aws.deploy("deploy", "dev").returncode == 0
-    (function,) = aws.client("lambda").list_functions()["Functions"]
-    aws.client("lambda", region="us-east-1").create_function(
-        FunctionName="spotify-login-dev",
-        Role=function["Role"],
-        Runtime="python3.11",
-        Handler="app.app",
-        Code={"ZipFile": (aws.checkout / ".package" / "dev" / "out" / "deployment.zip").read_bytes()},
-    )
-    done = aws.deploy("destroy", "dev", AWS_DEFAULT_REGION="us-east-1")
-    assert done.returncode == 0, done.stdout
-    assert resources(aws, "us-east-1")["function"] == []
-    assert resources(aws)["role"] == [ROLE]
-    assert aws.deploy("doctor", "dev").returncode == 0
-
-
-def test_destroying_can_be_repeated_after_a_failure(aws: Emulator) -> None:
-    assert aws.deploy("deploy", "dev").returncode == 0
-    aws.client("apigateway").delete_rest_api(restApiId="api1")  # by hand; the next deletion must wait
-    attached = "arn:aws:iam::aws:policy/AdministratorAccess"
-    aws.client("iam").attach_role_policy(RoleName=ROLE, PolicyArn=attached)
-    failed = aws.deploy("destroy", "dev", **user_denied(aws, "iam:DetachRolePolicy", "*"))
-    assert failed.returncode == 1
-    assert failed.stdout.endswith("Fix this, then run:\n    make destroy STAGE=dev\n")
-    done = aws.deploy("destroy", "dev")
-    assert done.returncode == 0, done.stdout
-    left = {kind: names for kind, names in resources(aws).items() if names}
-    assert left == {"table": [TABLE]}
-
-
-def rename(aws: Emulator, name: str) -> None:
-    """Rename the app everywhere."""
-    for path in (aws.checkout / "app.py", *(aws.checkout / ".chalice").glob("*.json")):
-        path.write_text(path.read_text().replace("spotify-login", name))
-
-
-def test_a_renamed_app_is_deployed_beside_the_original(aws: Emulator) -> None:
-    assert aws.deploy("deploy", "dev").returncode == 0
-    before = resources(aws)
-    aws.edit(app_name="our-login")
-    half = aws.deploy("deploy", "dev")
-    assert half.returncode == 1
-    for needed in (
-        'Chalice(app_name="our-login")',
-        "PARAMETER_PATH /our-login/dev",
-        "parameter/our-login/dev/*",
-        "/aws/lambda/our-login-dev:*",
-    ):
-        assert f"It needs: {needed}\n" in half.stdout
-    assert f"Table {TABLE} belongs to another app" in half.stdout
-    assert resources(aws) == before
-    rename(aws, "our-login")
-    aws.api = "api2"
-    ours = aws.deploy("deploy", "dev")
-    assert ours.returncode == 0, ours.stdout
-    assert aws.visitor().log_in("premium").status == 307
-    both = resources(aws)
-    assert {kind: len(names) for kind, names in both.items()} == {
-        kind: 2 * len(names) for kind, names in before.items()
-    }
-    done = aws.deploy("destroy", "dev", "--table", "our-login-users-dev")
-    assert done.returncode == 0, done.stdout
-    assert resources(aws) == before
-
-
 def test_a_deployment_adopts_what_plain_chalice_deploy_created(aws: Emulator) -> None:
     plain = aws.chalice("deploy", "--stage", "dev")
     assert plain.returncode == 0, plain.stdout
-    assert resources(aws)["table"] == resources(aws)["parameter"] == []
+    assert aws.resources()["table"] == aws.resources()["parameter"] == []
     aws.record.unlink()
     adopted = aws.deploy("deploy", "dev")
     assert adopted.returncode == 0, adopted.stdout
-    assert resources(aws)["api"] == ["api1"]
+    assert aws.resources()["api"] == ["api1"]
     assert aws.visitor().log_in("premium").status == 307
 
 
@@ -413,7 +274,7 @@ def test_after_ten_kills_a_deployment_continues_with_one_api(aws: Emulator) -> N
             deploying.end(signal.SIGKILL)
     done = aws.deploy("deploy", "dev")
     assert done.returncode == 0, done.stdout
-    assert resources(aws)["api"] == ["api1"]
+    assert aws.resources()["api"] == ["api1"]
     assert aws.visitor().log_in("premium").status == 307
 
 
@@ -422,18 +283,9 @@ AT_ONCE = {"dynamodb:TagResource", "iam:PassRole", "lambda:TagResource"}
 
 
 def test_the_deployers_policy_allows_every_command_and_nothing_else(aws: Emulator) -> None:
-    policy = (PROJECT / "deploy" / "deployer-policy.json").read_text()
-    iam = aws.client("iam")
-    iam.create_user(UserName="deployer")
-    iam.put_user_policy(UserName="deployer", PolicyName="deployer", PolicyDocument=policy)
-    key = iam.create_access_key(UserName="deployer")["AccessKey"]
-    aws.environment = {
-        "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
-        "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
-    }
-    git = ["git", "-c", "user.name=A", "-c", "user.email=a@example.com", "-C", str(aws.checkout)]
-    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "x"]):
-        subprocess.run([*git, *command], check=True)
+    policy = json.loads((PROJECT / "deploy" / "deployer-policy.json").read_text())
+    aws.environment = aws.user("deployer", policy)
+    aws.commit()
     for arguments in (
         ("doctor", "dev"),
         ("deploy", "dev"),
@@ -443,20 +295,15 @@ def test_the_deployers_policy_allows_every_command_and_nothing_else(aws: Emulato
         done = aws.deploy(*arguments)
         assert done.returncode == 0, done.stdout
     shutil.rmtree(aws.checkout / ".git")  # the commit's tag is removed
-    iam.attach_role_policy(RoleName=ROLE, PolicyArn="arn:aws:iam::aws:policy/ReadOnlyAccess")
+    aws.client("iam").attach_role_policy(RoleName=ROLE, PolicyArn="arn:aws:iam::aws:policy/ReadOnlyAccess")
     assert "ReadOnlyAccess is attached" in aws.deploy("deploy", "dev").stdout
     done = aws.deploy("destroy", "dev", "--table", TABLE)
     assert done.returncode == 0, done.stdout
     called = set((aws.checkout.parent / "actions").read_text().split())
-    allowed = {
-        action for statement in json.loads(policy)["Statement"] for action in listed(statement["Action"])
-    }
+    statements = policy["Statement"]
+    allowed = {action for statement in statements for action in listed(statement["Action"])}
     assert allowed - called == AT_ONCE
-    for resource in (
-        resource
-        for statement in json.loads(policy)["Statement"]
-        for resource in listed(statement["Resource"])
-    ):
+    for resource in (resource for statement in statements for resource in listed(statement["Resource"])):
         assert resource == "*" or "spotify-login" in resource or "/restapis" in resource
 
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,49 @@ class Emulator:
             "SPOTIFY_ACCOUNTS_URL": self.spotify,
             **self.environment,
         }
+
+    def resources(self, region: str = REGION) -> dict[str, list[str]]:
+        """The names of all resources in a region."""
+        own = partial(self.client, region=region)
+        return {
+            "api": [api["id"] for api in own("apigateway").get_rest_apis()["items"]],
+            "function": [
+                function["FunctionName"] for function in own("lambda").list_functions()["Functions"]
+            ],
+            "role": [role["RoleName"] for role in own("iam").list_roles()["Roles"]],
+            "log": [group["logGroupName"] for group in own("logs").describe_log_groups()["logGroups"]],
+            "alarm": [alarm["AlarmName"] for alarm in own("cloudwatch").describe_alarms()["MetricAlarms"]],
+            "parameter": [found["Name"] for found in own("ssm").describe_parameters()["Parameters"]],
+            "table": own("dynamodb").list_tables()["TableNames"],
+        }
+
+    def user_denied(self, action: str, resource: str) -> dict[str, str]:
+        """The credentials of a user with every right but one."""
+        statements = [
+            {"Effect": "Allow", "Action": "*", "Resource": "*"},
+            {"Effect": "Deny", "Action": action, "Resource": resource},
+        ]
+        return self.user(action.replace(":", "-"), {"Version": "2012-10-17", "Statement": statements})
+
+    def user(self, name: str, policy: Mapping[str, Any]) -> dict[str, str]:
+        """The credentials of a new user with a policy."""
+        iam = self.client("iam")
+        iam.create_user(UserName=name)
+        iam.put_user_policy(UserName=name, PolicyName=name, PolicyDocument=json.dumps(policy))
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+
+    def commit(self) -> str:
+        """Make the copy of the checkout a git checkout with one commit; returns its hash."""
+        git = ["git", "-c", "user.name=A", "-c", "user.email=a@example.com", "-C", str(self.checkout)]
+        for command in (
+            ["init", "-q"],
+            ["add", "."],
+            ["commit", "-qm", "x"],
+            ["rev-parse", "--short=12", "HEAD"],
+        ):
+            done = subprocess.run([*git, *command], check=True, capture_output=True, text=True)
+        return done.stdout.strip()
 
     def visitor(self) -> HttpVisitor:
         """A visitor with a new browser."""

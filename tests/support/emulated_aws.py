@@ -3,7 +3,7 @@
 ministack executes functions, behind API Gateway, and enforces IAM policies. This module adds
 
 - the statuses of a table that is being created, updated or deleted;
-- functions that are ready at once: Chalice polls them every five seconds;
+- functions that are ready at once, as Chalice polls them every five seconds, and that wait 5 ms for a log line, not 50;
 - API Gateway's limit on DeleteRestApi, with a shorter period;
 - ImportRestApi, which ministack handles as CreateRestApi, and PutRestApi. APIs get numbered IDs, so that a URL is
   known before its API exists. Patches with an empty value (Chalice's "no compression") are dropped.
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ministack import app
-from ministack.core import iam_actions
+from ministack.core import iam_actions, lambda_runtime
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import apigateway_v1 as gateway
 from ministack.services import dynamodb, lambda_svc
@@ -167,5 +167,6 @@ dynamodb._update_table = changing(dynamodb._update_table, "UPDATING")
 dynamodb._delete_table = changing(dynamodb._delete_table, "DELETING")
 dynamodb._describe_table = describe_table
 gateway.handle_request = handle_request
+lambda_runtime.Worker._drain_stderr_bounded.__defaults__ = (0.005, 0.005, 0.25)
 lambda_svc._LAMBDA_STATE_TRANSITION_DELAY = 0.0
 app.main()
