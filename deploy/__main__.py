@@ -1,4 +1,4 @@
-"""`make deploy`, `make doctor`, `make rotate-key` and `make destroy`.
+"""The commands `make deploy`, `make doctor`, `make rotate-key` and `make destroy`.
 
 `chalice deploy` deploys the function and its API. It does not create the table, the secrets, the log group, the alarms
 or the request limits, and it does not check the result.
@@ -29,14 +29,14 @@ from deploy.spotify import DASHBOARD
 from deploy.stage import Problem, Stage, Stop
 from deploy.table import Table
 
-FAILURES = (Stop, ClientError, BotoCoreError, subprocess.CalledProcessError, KeyboardInterrupt, EOFError)
-"""Exceptions that stop a command without being a bug of it."""
+FAILURES = (Stop, ClientError, BotoCoreError, KeyboardInterrupt, EOFError)
+"""Exceptions that are not bugs in a command."""
 
 RECORDS = PROJECT / ".chalice" / "deployed"
 """The folder of Chalice's records of the resources it created, one file for each stage."""
 
 READY, READY_SECONDS = 5, 120.0
-"""The redirects in a row that show a deployment to be ready, and the longest wait for them."""
+"""Consecutive redirects that mean ready, and the maximum wait in seconds."""
 
 
 class Deployment:
@@ -58,7 +58,7 @@ class Deployment:
     def check(self) -> None:
         """Find all problems before anything is changed."""
         self._given = given()
-        self.account = check(self.stage, self._given, ask=sys.stdin.isatty())
+        self.account = check(self.stage, self._given, deploying=True)
         self._resources = Resources(self.stage, self.account)
 
     def data(self) -> None:
@@ -67,7 +67,10 @@ class Deployment:
         changes = [*table.faults(), *monitoring.faults()]
         table.create()
         monitoring.create()
-        print("\n".join(f"    {change}: repaired" for change in changes) or "    nothing to change")
+        for change in changes or ["nothing to change"]:
+            print(
+                f"    {change}" + ("; created" if change.endswith("exist") else "; fixed" if changes else "")
+            )
 
     def secrets(self) -> None:
         """Store new and changed settings, and create a key if there is none."""
@@ -80,13 +83,11 @@ class Deployment:
         print(f"    {path.stat().st_size:,} bytes")
 
     def deploy(self) -> None:
-        """Run `chalice deploy` for the API that exists. Keep its record for plain `chalice deploy`."""
+        """Run `chalice deploy`, reusing an existing API. Keep its record for plain `chalice deploy`."""
         self._resources.claim_role()
         record = self._build / ".chalice" / "deployed" / f"{self.stage.name}.json"
         self._resources.write_record(record)
-        command = [bundle.CHALICE, "deploy", "--stage", self.stage.name]
-        if subprocess.run(command, cwd=self._build, check=False).returncode:
-            raise Stop(Problem("chalice deploy failed.", "See its output above."))
+        bundle.run([bundle.CHALICE, "deploy", "--stage", self.stage.name], cwd=self._build)
         RECORDS.mkdir(parents=True, exist_ok=True)
         shutil.copy(record, RECORDS)
 
@@ -102,8 +103,10 @@ class Deployment:
         command = [sys.executable, "-m", "pytest", "-c", "deploy/smoke.ini", "deploy/smoke.py"]
         site = {"SMOKE_URL": url, "SMOKE_RATE": str(self.stage.throttling[0] / 5)}
         if subprocess.run(command, cwd=PROJECT, env={**os.environ, **site}, check=False).returncode:
-            log = f"aws logs tail /aws/lambda/{self.stage.function}"
-            raise Stop(Problem("The app is deployed, but some checks failed.", "See the log:", log))
+            log = f"aws logs tail /aws/lambda/{self.stage.function} --since 10m"
+            raise Stop(
+                Problem("The app is deployed, but some checks failed.", "See above, and the log:", log)
+            )
         print(f"\nDeployed: {url}/\n")
         review(self.stage, self.account)
 
@@ -127,9 +130,10 @@ def deploy(stage: Stage) -> None:
 def examine(stage: Stage) -> None:
     """Print all problems, and a summary of a live deployment. Changes nothing."""
     account = check(stage, given())
-    if Resources(stage, account).existing():
+    live = Resources(stage, account).existing()
+    if live:
         review(stage, account)
-    print(f"{stage.name}: no problems found.")
+    print(f"{stage.name} is {'deployed' if live else 'not deployed yet'}. No problems found.")
 
 
 def given() -> dict[str, str]:
@@ -137,19 +141,21 @@ def given() -> dict[str, str]:
     return {name: os.environ[name].strip() for name in GIVEN if os.environ.get(name, "").strip()}
 
 
-def check(stage: Stage, settings: dict[str, str], *, ask: bool = False) -> Account:
-    """Find all problems of a setup, asking for a missing client ID and secret if told to; returns the account."""
+def check(stage: Stage, settings: dict[str, str], *, deploying: bool = False) -> Account:
+    """Find all problems of a setup; returns the account. A deployment needs the client ID and secret, and asks."""
     problems = list(doctor.before(stage, settings))
     try:
         account = Account.current()
     except Stop as stop:
-        raise Stop(*problems, *stop.problems) from None
+        stop_for([*problems, *stop.problems])
+        raise
     print(f"    account {account.number} in {account.region}, as {account.identity}")
     stored = Secrets(stage, account).read()
-    for name in GIVEN[:2] if ask else ():
+    for name in GIVEN[:2] if deploying and sys.stdin.isatty() else ():
         if name not in stored and name not in settings:
-            settings[name] = getpass.getpass(f"    {name} from {DASHBOARD} (hidden while you type): ").strip()
-    problems += doctor.settings(stage, settings, stored)
+            ask = getpass.getpass if name.endswith("SECRET") else input
+            settings[name] = ask(f"    {name} from {DASHBOARD}: ").strip()
+    problems += doctor.settings(stage, settings, stored, required=deploying)
     stop_for([*problems, *doctor.account(stage, account)])
     return account
 
@@ -158,11 +164,11 @@ def review(stage: Stage, account: Account) -> None:
     """Find all problems of a deployment, and describe it."""
     stop_for(list(doctor.deployed(stage, account)))
     for name, value in doctor.summary(stage, account):
-        print(f"    {name:8} {value}")
+        print(f"    {name:12} {value}")
 
 
 def stop_for(problems: Iterable[Problem]) -> None:
-    """Print the notes, and stop for the problems that are none."""
+    """Print the notes among some problems, and raise `Stop` for the others."""
     for problem in problems:
         if not problem.stops:
             print(f"\nNote: {problem}\n")
@@ -173,10 +179,10 @@ def stop_for(problems: Iterable[Problem]) -> None:
 def wait_for(url: str, seconds: float = READY_SECONDS) -> None:
     """Wait until /login redirects several times in a row.
 
-    API Gateway serves a new deployment with gaps of 403 at first, and a new role's permissions take seconds too.
+    At first, API Gateway responds to some requests with 403, and a new role's permissions take seconds.
 
     Raises:
-        Stop: it did not within this time.
+        Stop: /login did not redirect in time.
     """
     in_a_row, state, end = 0, "", time.monotonic() + seconds
     while in_a_row < READY:
@@ -193,7 +199,7 @@ def rotate_key(stage: Stage, *, end_sessions: bool) -> None:
     secrets = Secrets(stage, Account.current())
     if end_sessions:
         secrets.end_sessions()
-        print("The old keys are deleted, and a new one signs. All users are logged out within five minutes.")
+        print("All keys are replaced. All users are logged out within about six minutes.")
     else:
         secrets.rotate(lambda text: print(text, flush=True))
 
@@ -202,8 +208,12 @@ def destroy(stage: Stage, table: str) -> None:
     """Delete a deployment, and the users table too if its name is given. Can be repeated after a failure."""
     again = f"make destroy STAGE={stage.name} TABLE={stage.table}"
     if table not in {"", stage.table}:
-        raise Stop(
-            Problem(f"The table of {stage.name} is {stage.table}, not {table}.", "To delete it, run:", again)
+        sys.exit(
+            str(
+                Problem(
+                    f"The table of {stage.name} is {stage.table}, not {table}.", "To delete it, run:", again
+                )
+            )
         )
     account = Account.current()
     parts: list[Any] = [Secrets(stage, account), Monitoring(stage, account), Resources(stage, account)]
@@ -211,10 +221,12 @@ def destroy(stage: Stage, table: str) -> None:
     found = [what for part in parts for what in part.existing()]
     if not found:
         sys.exit(
-            f"There is no {stage.name} in {account.region} (account {account.number}). Nothing has been changed."
+            f"{stage.name} is not deployed in {account.region} (account {account.number}). Nothing has been changed."
         )
     print(f"This deletes from account {account.number} in {account.region}:", *found, sep="\n- ")
-    print("The next deployment gets another URL, which you must register at Spotify.")
+    print(
+        "Without a custom domain, the next deployment gets another URL, which you must register at Spotify."
+    )
     if sys.stdin.isatty() and input(f"Type {stage.name} to continue: ").strip() != stage.name:
         sys.exit("Nothing has been changed.")
     for part in parts:
@@ -222,7 +234,7 @@ def destroy(stage: Stage, table: str) -> None:
     (RECORDS / f"{stage.name}.json").unlink(missing_ok=True)
     print(
         f"{stage.name} is deleted."
-        + ("" if table else f" The users are kept; this would delete them:\n    {again}")
+        + ("" if table else f" The users table is kept. To delete it, run:\n    {again}")
     )
 
 
@@ -235,7 +247,7 @@ def locked(stage: Stage) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             what = f"Another command is changing {stage.name} from this checkout."
-            raise Stop(Problem(what, "Wait until it ends.")) from None
+            raise Stop(Problem(what, "Wait for it to finish.")) from None
         yield
 
 
@@ -245,13 +257,20 @@ def main() -> None:
     parser.add_argument("verb", choices=("deploy", "doctor", "rotate-key", "destroy"))
     parser.add_argument("stage")
     parser.add_argument("--table", default="", help="the name of the users table, to delete it too")
-    parser.add_argument("--end-sessions", default="", help="any value: log out all users")
+    parser.add_argument("--end-sessions", default="", help="yes: log out all users")
     options = parser.parse_args()
     again = f"make {options.verb} STAGE={options.stage}"
     again += f" TABLE={options.table}" if options.table else ""
-    again += " END_SESSIONS=yes" if options.end_sessions else ""
+    again += f" END_SESSIONS={options.end_sessions}" if options.end_sessions else ""
+    if options.end_sessions not in {"", "yes"}:
+        sys.exit(
+            f"END_SESSIONS is {options.end_sessions}, but it must be yes, to log out all users, or unset."
+        )
     try:
         stage = Stage.load(options.stage)
+    except Stop as stop:
+        sys.exit("\n".join(map(str, stop.problems)))
+    try:
         if options.verb == "doctor":
             return examine(stage)
         with locked(stage):

@@ -1,6 +1,6 @@
 """The AWS account and region of the current credentials.
 
-boto3 finds them, but reports settings that it cannot use late, or with a traceback.
+boto3 finds them, but reports unusable settings late, or with a traceback.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Account:
 
     @classmethod
     def current(cls) -> Account:
-        """The account that AWS's own variables and files name.
+        """The account of the current AWS configuration.
 
         Raises:
             Stop: there is no region, or there are no credentials that AWS accepts, or AWS cannot be reached.
@@ -38,14 +38,20 @@ class Account:
             region = session.region_name
             if not region:
                 export = "export AWS_DEFAULT_REGION=eu-west-1"
-                raise Stop(Problem("No AWS region is set.", "Set the one to deploy to, such as:", export))
+                raise Stop(Problem("No AWS region is set.", "Set one, for example:", export))
             caller = session.client("sts").get_caller_identity()
         except (NoConnection, HTTPClientError, ResponseParserError) as failure:
             raise Stop(_unreachable(region, failure)) from None
         except (BotoCoreError, ClientError) as failure:
             rejected = isinstance(failure, ClientError)
             what = "AWS rejected these credentials" if rejected else "Signing in to AWS failed"
-            raise Stop(Problem(f"{what}: {failure}", "Set AWS_PROFILE, or sign in:", "aws login")) from None
+            raise Stop(
+                Problem(
+                    f"{what}: {failure}",
+                    "Check AWS_PROFILE and the region, or sign in with AWS CLI 2:",
+                    "aws login",
+                )
+            ) from None
         return cls(caller["Account"], region, caller["Arn"], session)
 
     def client(self, service: str, **options: Any) -> Any:

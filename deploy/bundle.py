@@ -1,11 +1,10 @@
-"""`make package STAGE=prod`: build the zip that `chalice deploy` uploads; same input, same bytes.
+"""`make package STAGE=prod`: build the zip that `chalice deploy` uploads, reproducibly.
 
 Chalice packages app.py, chalicelib/, two of its own modules, the wheels of requirements.txt and everything in
-vendor/. It packages no bytecode of them, and leaves botocore to Lambda, which has it with every service. This module
-gives it a clean copy of the app, with no wheels to fetch, and a vendor/ that contains
+vendor/. It includes no bytecode, and relies on Lambda's botocore, which covers every service. This module gives
+Chalice a clean copy of the app, with no wheels to fetch, and a vendor/ that contains
 
-- the pinned libraries as installed here, without their compiled parts, which all have a fallback in Python:
-  so the bytes are the same on every processor and operating system;
+- the pinned libraries without their compiled parts, whose fallbacks in Python are the same on every platform;
 - botocore, with only the service descriptions that the stage's policy needs;
 - bytecode for all modules, because Lambda cannot write any: /var/task is read-only.
 
@@ -23,15 +22,16 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from importlib.metadata import distribution
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import chalice.app
 
 from deploy import PROJECT, descriptions
-from deploy.stage import Stage, Stop
+from deploy.stage import Problem, Stage, Stop
 
 BUILDS = PROJECT / ".package"
 
@@ -42,7 +42,7 @@ BOTOCORE = ("botocore", "jmespath", "python-dateutil", "six")
 """The AWS client with its dependencies. Lambda has them too: with every service, in versions that AWS chooses."""
 
 LEFT_OUT = ("charset-normalizer",)
-"""Not deployed: requests only guesses charsets with it, and the app never needs a guess."""
+"""Not deployed: requests uses it only to guess charsets, which the app never needs."""
 
 CHALICE = str(Path(sys.executable).with_name("chalice"))
 
@@ -71,10 +71,21 @@ def package(stage: str, build: Path) -> Path:
     bundle(stage, build)
     command = [CHALICE, "package", "--stage", stage, "out"]
     environment = {"AWS_DEFAULT_REGION": "us-east-1", **os.environ}  # any region gives the same zip
-    subprocess.run(command, cwd=build, env=environment, check=True, stdout=subprocess.DEVNULL)
+    run(command, cwd=build, env=environment, stdout=subprocess.DEVNULL)
     (kept,) = (build / ".chalice" / "deployments").glob("*.zip")
     _normalize(kept)
     return Path(shutil.copy(kept, build / "out" / "deployment.zip"))
+
+
+def run(command: Sequence[str], **options: Any) -> None:
+    """Run a program, which prints what failed.
+
+    Raises:
+        Stop: it failed.
+    """
+    if subprocess.run(command, check=False, **options).returncode:
+        name = " ".join(Path(part).name for part in command[:3])
+        raise Stop(Problem(f"`{name}` failed.", "See its output above."))
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -83,7 +94,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _tags() -> dict[str, str]:
-    """Tags for the function: the commit of this checkout, if it is one of git's."""
+    """Tags for the function: the commit of this checkout, if it is a git repository."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     with suppress(OSError, subprocess.CalledProcessError):
         done = subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, text=True)
@@ -131,12 +142,12 @@ def _compile(build: Path) -> None:
     }
     for inside, source in added.items():
         _write(vendor / inside, source.read_bytes())
-    # A fixed hash seed, which orders sets: the same sources give the same bytes.
+    # A fixed hash seed fixes the order of sets, so that builds are reproducible.
     environment = {**os.environ, "PYTHONHASHSEED": "0"}
     compiler = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
     for root, folder in ((vendor, vendor), (build, build / "chalicelib")):
         paths = ["-s", str(root), "-p", TASK_ROOT, str(folder)]
-        subprocess.run([*compiler, *paths], env=environment, check=True)
+        run([*compiler, *paths], env=environment)
     for inside in added:
         (vendor / inside).unlink()
 

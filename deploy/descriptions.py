@@ -31,7 +31,7 @@ def allowed(policy: Mapping[str, Any]) -> dict[str, set[str]]:
 
 
 def cut(path: PurePosixPath, file: Path, operations: Operations) -> bytes | None:
-    """Reduce a file of botocore/data, where its path is `path`; returns None if it is not needed."""
+    """Reduce the file at `path` in botocore/data; returns None if it is not needed."""
     name = path.name.removesuffix(".gz")
     service = path.parts[0] if len(path.parts) > 1 else ""
     if service not in {"", *operations} or not _is_newest(file):

@@ -1,6 +1,6 @@
-"""Find every problem of a setup or a deployment, with its remedy. Changes nothing.
+"""Find every problem of a setup or a deployment, and how to fix it. Changes nothing.
 
-Chalice stops at the first problem, often half way, and does not look at a deployment again.
+Chalice stops at the first problem, often halfway, and never checks a deployment again.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def before(stage: Stage, given: Mapping[str, str]) -> Iterator[Problem]:
     yield from _python(stage)
     for name in sorted({*stage.variables} & PARAMETERS):
         what = f"{name} is in .chalice/config.json, in plain text, and would override the stored parameter."
-        yield Problem(what, "Remove it from that file. Deploying stores it in Parameter Store, encrypted.")
+        yield Problem(what, "Remove it from that file, and keep it only in Parameter Store.")
     yield from _copies(stage)
     uri = given.get("SPOTIFY_REDIRECT_URI", "")
     emulated = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
@@ -63,7 +63,7 @@ def _python(stage: Stage) -> Iterator[Problem]:
 
 
 def _copies(stage: Stage) -> Iterator[Problem]:
-    """Compare the names that Chalice requires in several places."""
+    """Compare the names that occur in several files."""
     found = re.search(r'Chalice\(app_name="([^"]*)"', (PROJECT / "app.py").read_text(encoding="utf-8"))
     path, policy = f"/{stage.app}/{stage.name}", str(stage.policy)
     for holds, file, needed in (
@@ -74,28 +74,31 @@ def _copies(stage: Stage) -> Iterator[Problem]:
         (f":/aws/lambda/{stage.function}:*'" in policy, stage.policy_file, f"/aws/lambda/{stage.function}:*"),
     ):
         if not holds:
-            what = f"{file} has another name than app_name, the stage or USERS_TABLE in .chalice/config.json."
+            what = f"{file} does not match app_name, the stage or USERS_TABLE in .chalice/config.json."
             yield Problem(what, f"It needs: {needed}")
 
 
-def settings(stage: Stage, given: Mapping[str, str], stored: Mapping[str, str]) -> Iterator[Problem]:
-    """Yield the problems of the Spotify app's settings and of the keys."""
+def settings(
+    stage: Stage, given: Mapping[str, str], stored: Mapping[str, str], *, required: bool
+) -> Iterator[Problem]:
+    """Yield the problems of the Spotify app's settings and of the keys; `required` ones must be there."""
     client = {name: given.get(name) or stored.get(name, "") for name in GIVEN[:2]}
     for name in (name for name, value in client.items() if not value):
         what = f"{name} is set neither in the environment nor in Parameter Store."
-        remedy = f"Deploying in a terminal asks for it. Or run this, and paste it from {DASHBOARD}:"
-        yield Problem(what, remedy, f"read -rs {name} && export {name}")
+        remedy = f"`make deploy` asks for it in a terminal. Or run this, and paste it from {DASHBOARD}:"
+        option = "-rs" if name.endswith("SECRET") else "-r"
+        yield Problem(what, remedy, f"read {option} {name} && export {name}", stops=required)
     if all(client.values()):
         yield from spotify.credentials(*client.values())
     keys = {name: stored[name] for name in (KEY, FALLBACKS) if name in stored}
-    if {*keys} & {*config.faults(keys)}:
-        what = "SECRET_KEY or one of SECRET_KEY_FALLBACKS is too weak, so sessions could be forged."
+    if weak := sorted({*keys} & {*config.faults(keys)}):
+        what = f"{' and '.join(weak)} is too weak: sessions could be forged."
         command = f"make rotate-key STAGE={stage.name} END_SESSIONS=yes"
         yield Problem(what, "Replace all keys. This logs out all users:", command)
 
 
 def account(stage: Stage, account: Account) -> Iterator[Problem]:
-    """Yield the problems of an account: resources of others with this stage's names, and its limits."""
+    """Yield the problems of an account: conflicting names, and limits."""
     yield from Resources(stage, account).conflicts()
     try:
         Table(stage, account).describe()
@@ -103,7 +106,7 @@ def account(stage: Stage, account: Account) -> Iterator[Problem]:
         yield from stop.problems
     limits = account.client("lambda").get_account_settings()["AccountLimit"]
     if limits["ConcurrentExecutions"] <= NEW_ACCOUNT:
-        what = f"This account runs {limits['ConcurrentExecutions']} requests at a time, in all its functions together."
+        what = f"This account runs {limits['ConcurrentExecutions']} requests at a time, across all its functions."
         remedy = "That is enough to try the app. Before you have many visitors, ask AWS for more:"
         quota = (
             "aws service-quotas request-service-quota-increase --service-code lambda --quota-code L-B99A9384"
@@ -140,7 +143,7 @@ def deployed(stage: Stage, account: Account) -> Iterator[Problem]:
 
 
 def address(resources: Resources, stored: Mapping[str, str]) -> str:
-    """The app's URL: that of its redirect URI, if one is set, and else the API's own."""
+    """The app's URL: that of its redirect URI if one is set, otherwise the API's own."""
     return stored.get("SPOTIFY_REDIRECT_URI", "").removesuffix("/callback") or resources.url
 
 
@@ -155,7 +158,9 @@ def login_state(url: str) -> str:
 def summary(stage: Stage, account: Account) -> Iterator[tuple[str, str]]:
     """Yield the names and values that describe a live deployment."""
     resources, secrets = Resources(stage, account), Secrets(stage, account)
-    yield "address", f"{address(resources, secrets.read())}/"
+    url = address(resources, secrets.read())
+    yield "URL", f"{url}/"
+    yield "redirect URI", f"{url}/callback"
     yield "commit", resources.commit() or "unknown (deployed without make deploy, or without git)"
     yield "items", f"{Table(stage, account).describe()['ItemCount']} (AWS counts them about every six hours)"
-    yield "key", f"since {secrets.written(KEY):%Y-%m-%d %H:%M} UTC"
+    yield "signing key", f"changed {secrets.written(KEY):%Y-%m-%d %H:%M} UTC"

@@ -1,7 +1,7 @@
 """The function's log group and alarms.
 
 Lambda would create the log group without an expiry, and Chalice creates no alarms. Every call can be repeated, so a
-deployment restores what was deleted by hand, which CloudFormation does not notice.
+deployment restores what was deleted by hand.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ ALARM = {
     "ComparisonOperator": "GreaterThanOrEqualToThreshold",
     "TreatMissingData": "notBreaching",
 }
-"""What all alarms share."""
+"""Settings that all alarms share."""
 
 METRICS = {
     "errors": (
         "AWS/Lambda",
         "Errors",
         1,
-        "The function crashed or timed out. No error page of the app counts.",
+        "The function crashed or timed out. The app's own error pages do not count.",
     ),
     "throttles": ("AWS/Lambda", "Throttles", 1, "The account's Lambda concurrency is used up."),
     "5xx": (
@@ -54,7 +54,7 @@ class Monitoring:
         self._dimensions = {"AWS/Lambda": {"FunctionName": stage.function}, "AWS/ApiGateway": api}
 
     def existing(self) -> list[str]:
-        """Those that exist, such as `alarm spotify-login-prod-errors`."""
+        """The existing ones, such as `alarm spotify-login-prod-errors`."""
         log = [f"log group {self._log}"] if self._group() else []
         return log + [f"alarm {name}" for name in self._described()]
 
@@ -63,7 +63,7 @@ class Monitoring:
         described = self._described()
         missing = [f"Alarm {name} does not exist" for name in self._alarms if name not in described]
         expires = self._group().get("retentionInDays") == RETENTION_DAYS
-        fault = f"Log group {self._log} does not exist, or does not keep its lines for {RETENTION_DAYS} days"
+        fault = f"Log group {self._log} does not exist, or does not expire after {RETENTION_DAYS} days"
         return missing if expires else [fault, *missing]
 
     def create(self) -> None:

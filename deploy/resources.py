@@ -1,4 +1,4 @@
-"""What Chalice creates for a stage: the function, its role and the REST API.
+"""The function, its role and the REST API of a stage.
 
 Chalice finds the function and the role by their names, but knows the API only from .chalice/deployed/STAGE.json: without
 that file, it creates a second API with another URL. IAM roles have no region, so a role of the same name can belong to
@@ -72,8 +72,11 @@ class Resources:
         """Yield the resources with this stage's names that a deployment must not use."""
         region, here = self._owner(), self._account.region
         if region not in {"", here}:
-            what = f"Role {self._stage.role} belongs to {region}, and roles are shared by all regions."
-            yield Problem(what, f"Deploy there, or add a stage for {here} to .chalice/config.json.")
+            what = f"Role {self._stage.role} belongs to {region}, and IAM roles are global."
+            yield Problem(
+                what,
+                f"Deploy there, or add a stage for {here} to .chalice/config.json. See docs/operations.md.",
+            )
         apis = self.apis()
         if len(apis) > 1:
             what = f"{len(apis)} REST APIs invoke {self._stage.function}: {', '.join(apis)}."
@@ -81,7 +84,7 @@ class Resources:
             yield Problem(what, remedy, "aws apigateway delete-rest-api --rest-api-id …")
 
     def claim_role(self) -> None:
-        """Create the role with tags that name its region, or tag the function's role. Chalice writes its policy."""
+        """Create the role with tags that name its region, or tag the existing role. Chalice writes its policy."""
         tags = {**self._stage.tags, "region": self._account.region}
         listed = [{"Key": key, "Value": value} for key, value in tags.items()]
         try:
@@ -129,13 +132,13 @@ class Resources:
         return []
 
     def existing(self) -> list[str]:
-        """Those that exist, such as `function spotify-login-prod`."""
+        """The existing ones, such as `function spotify-login-prod`."""
         role = [f"role {self._stage.role}"] if self._owner() == self._account.region else []
         function = [f"function {self._stage.function}"] if self.function() else []
         return [*(f"REST API {api}" for api in self.apis()), *role, *function]
 
     def delete(self) -> None:
-        """Delete all that exist; the function last, because it shows whose the role is."""
+        """Delete all that exist; the function last, because it identifies the role's owner."""
         for api in self.apis():
             with suppress(self._gateway.exceptions.NotFoundException):
                 self._gateway.delete_rest_api(restApiId=api)
@@ -155,7 +158,7 @@ class Resources:
         except self._iam.exceptions.NoSuchEntityException:
             return ""
         tags = {tag["Key"]: tag["Value"] for tag in role.get("Tags", [])}
-        here = self._account.region if self.function().get("Role") == role["Arn"] else "another region"
+        here = self._account.region if self.function().get("Role") == role["Arn"] else "another deployment"
         return str(tags.get("region", here))
 
     def _invokes_the_function(self, api: str) -> bool:

@@ -46,7 +46,7 @@ class Secrets:
         return cast(datetime, self._read()[name]["LastModifiedDate"])
 
     def write(self, name: str, value: str) -> None:
-        """Store a parameter, encrypted. Every instance uses it within five minutes."""
+        """Store a parameter, encrypted. Every instance uses it within `KNOWN_EVERYWHERE` seconds."""
         self._ssm.put_parameter(Name=f"{self._path}/{name}", Value=value, Type="SecureString", Overwrite=True)
 
     def existing(self) -> list[str]:
@@ -97,16 +97,16 @@ class Secrets:
         left = max(0.0, KNOWN_EVERYWHERE - since)
         if left:
             say(
-                f"The new key is accepted. It starts signing in {left:.0f} s, when every instance has read it.\n"
+                f"The new key is accepted. It will be used in {left:.0f} s, when every instance has read it.\n"
                 f"You can interrupt this, and continue later:\n    make rotate-key STAGE={self._stage}"
             )
             sleep(left)
         self.write(KEY, fallbacks[0])
         self._finish(fallbacks)
-        say("The new key signs now. The old key is still accepted, so all users stay logged in.")
+        say("The new key is in use. The old key is still accepted, so all users stay logged in.")
 
     def end_sessions(self) -> None:
-        """Replace all keys with a new one. All users are logged out within five minutes."""
+        """Replace all keys with a new one. All users are logged out within `KNOWN_EVERYWHERE` seconds."""
         self.delete(FALLBACKS)
         self.write(KEY, new_key())
 

@@ -1,6 +1,6 @@
 """`make smoke URL=…`: check the rows of docs/security.md that can be checked from outside, at any URL.
 
-A test's name begins with its row's. The URL is in SMOKE_URL; SMOKE_RATE limits the requests per second.
+Each test's name begins with the ID of its row. The URL is in SMOKE_URL; SMOKE_RATE limits the requests per second.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import requests
 from simulator.spotify import SCOPES
 
 RATE = 20.0
-"""Requests per second over https, a fifth of what a stage allows to all its visitors together."""
+"""Requests per second over https, a fifth of a stage's limit."""
 
 SPOTIFY = re.compile(
     r"https://accounts\.spotify\.com/authorize|http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?/authorize"
@@ -51,7 +51,7 @@ class Site:
     def send(
         self, path: str, headers: Mapping[str, str] | None = None, method: str = "GET"
     ) -> requests.Response:
-        """Send a request without cookies, not faster than the rate."""
+        """Send a request without cookies, no faster than the rate."""
         time.sleep(max(0.0, self._next - time.monotonic()))
         self._next = time.monotonic() + self._pause
         return requests.request(method, self.url + path, headers=headers, allow_redirects=False, timeout=30)
@@ -76,9 +76,8 @@ def site() -> Site:
     try:
         Site(url, rate).send("/")
     except requests.RequestException:
-        pytest.exit(
-            f"{url}/ did not respond. Start the app with `make run`, or use `make smoke URL=https://…`", 2
-        )
+        other = "Start the app:\n    make run\nOr check another URL:\n    make smoke URL=https://…"
+        pytest.exit(f"{url}/ did not respond.\n{other}\n", 2)
     return Site(url, rate)
 
 

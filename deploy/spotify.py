@@ -1,6 +1,6 @@
 """Ask Spotify whether it accepts the app's credentials and redirect URI, without a user.
 
-AWS cannot tell, and if they are wrong, Spotify shows visitors an error page of its own instead of returning them.
+If they are wrong, Spotify shows visitors its own error page. AWS cannot detect this.
 """
 
 from __future__ import annotations
@@ -20,29 +20,34 @@ DASHBOARD = "https://developer.spotify.com/dashboard"
 
 
 def credentials(client_id: str, client_secret: str) -> Iterator[Problem]:
-    """Yield a problem unless Spotify gives the app a token of its own (RFC 6749 §4.4)."""
+    """Yield a problem unless Spotify issues the app a token (RFC 6749 §4.4)."""
     reply = _send(
         "POST", "/api/token", data={"grant_type": "client_credentials"}, auth=(client_id, client_secret)
     )
-    if isinstance(reply, str) or reply.status_code >= requests.codes.server_error:
+    if isinstance(reply, str) or reply.status_code >= requests.codes.too_many:
         yield _unknown("the client ID and secret", reply)
     elif reply.status_code != requests.codes.ok:
         paste = (
             "read -r SPOTIFY_CLIENT_ID && read -rs SPOTIFY_CLIENT_SECRET && export SPOTIFY_CLIENT_{ID,SECRET}"
         )
-        what = f"Spotify rejects the client ID and secret: {_text(reply)}"
+        what = f"Spotify rejects the client ID {client_id} with this secret: {_text(reply)}"
         yield Problem(what, f"Copy both again from {DASHBOARD}, and paste them here:", paste)
 
 
 def authorization(client_id: str, redirect_uri: str, scope: str) -> Iterator[Problem]:
-    """Yield a note unless Spotify's authorization page accepts the redirect URI and the scopes, and so redirects."""
+    """Yield a note unless Spotify's authorization page accepts the redirect URI and the scopes."""
     query = {"client_id": client_id, "response_type": "code", "redirect_uri": redirect_uri, "scope": scope}
     reply = _send("GET", "/authorize", params=query)
-    if isinstance(reply, str) or reply.status_code >= requests.codes.server_error:
+    if isinstance(reply, str) or reply.status_code >= requests.codes.too_many:
         yield _unknown("the redirect URI", reply)
     elif not reply.is_redirect:
         what = f"Spotify does not accept logins yet: {_text(reply)}"
-        yield Problem(what, f"Register exactly this redirect URI at {DASHBOARD}:", redirect_uri, stops=False)
+        yield Problem(
+            what,
+            f"Check SPOTIFY_SCOPE, if it is set. Register exactly this redirect URI at {DASHBOARD}:",
+            redirect_uri,
+            stops=False,
+        )
 
 
 def _send(method: str, path: str, **parts: Any) -> requests.Response | str:
@@ -56,10 +61,12 @@ def _send(method: str, path: str, **parts: Any) -> requests.Response | str:
 
 def _unknown(what: str, reply: requests.Response | str) -> Problem:
     why = reply if isinstance(reply, str) else f"status {reply.status_code}"
-    return Problem(f"Spotify could not check {what} ({why}).", "Run make doctor again later.", stops=False)
+    return Problem(
+        f"Could not check {what} with Spotify ({why}).", "Run this command again later.", stops=False
+    )
 
 
 def _text(reply: requests.Response) -> str:
-    """The words of a response, without markup, in one line of 200 characters at most."""
+    """The text of a response, on one line, without markup, at most 200 characters."""
     words = re.sub(r"(?s)<(head|style)\b.*?</\1>|<[^>]*>", " ", reply.text)
     return " ".join(html.unescape(words).split())[:200]

@@ -1,6 +1,6 @@
 """A stage, as .chalice/config.json describes it, and the problems that stop a command.
 
-Chalice reads the same file, but accepts a stage that is not in it, and does not show the names that it derives from it.
+Chalice reads the same file, but accepts unknown stages, and does not show the names that it derives.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from deploy import PROJECT
 
 
 class Problem(NamedTuple):
-    """What failed and why, how to fix it, and the command that does, if there is one."""
+    """What failed and why, how to fix it, and the command for it, if any."""
 
     what: str
     remedy: str
     command: str = ""
     stops: bool = True
-    """Whether a deployment must not continue. If not, the problem is a note."""
+    """Whether the problem stops a deployment. If not, it is a note."""
 
     def __str__(self) -> str:
         return f"{self.what}\n    {self.remedy}" + (f"\n        {self.command}" if self.command else "")

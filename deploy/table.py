@@ -1,7 +1,6 @@
 """The users table.
 
-It outlives the function, so neither Chalice nor a stack that is deleted with the function can own it. No call replaces
-it, and only a table that is tagged as this stage's is changed or deleted.
+It outlives the function, so Chalice does not manage it. Only a table with this stage's tags is changed or deleted.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ DEFINITION: dict[str, Any] = {
     "AttributeDefinitions": [{"AttributeName": "account_id", "AttributeType": "S"}],
     "BillingMode": "PAY_PER_REQUEST",
 }
-"""Its key and billing.
+"""The table's key and billing mode.
 
-There are no backups and there is no point-in-time recovery, on purpose: they would keep erased users, and could restore
+Backups and point-in-time recovery are off on purpose: they would keep erased users, and could restore
 ended sessions. A user's next login creates the item again.
 """
 
@@ -43,7 +42,7 @@ class Table:
         """DynamoDB's description of the table; {} if it does not exist or is being deleted.
 
         Raises:
-            Stop: it is not this stage's, by its tags and its key.
+            Stop: its tags or its key are not this stage's.
         """
         try:
             found = self._dynamodb.describe_table(TableName=self.name)["Table"]
@@ -53,9 +52,9 @@ class Table:
             return {}
         tags = self._dynamodb.list_tags_of_resource(ResourceArn=found["TableArn"])["Tags"]
         if found["KeySchema"] != DEFINITION["KeySchema"] or any(tag not in tags for tag in self._tags):
-            what = f"Table {self.name} belongs to another app, or has another key."
+            what = f"Table {self.name} is not this stage's: it has other tags or another key."
             raise Stop(
-                Problem(what, "Choose another name for it in .chalice/config.json and the policy file.")
+                Problem(what, "Change USERS_TABLE in .chalice/config.json, and the name in the policy file.")
             )
         return dict(found)
 

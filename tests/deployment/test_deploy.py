@@ -73,7 +73,10 @@ def apis(aws: Emulator) -> list[str]:
 
 def test_doctor_finds_no_problems_before_the_first_deployment(aws: Emulator) -> None:
     done = aws.deploy("doctor", "dev")
-    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "dev: no problems found.")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (
+        0,
+        "dev is not deployed yet. No problems found.",
+    )
 
 
 def test_the_first_deployment_passes_smoke_and_prints_its_url(
@@ -82,12 +85,15 @@ def test_the_first_deployment_passes_smoke_and_prints_its_url(
     assert first.returncode == 0, first.stdout
     assert f"Deployed: {aws.home}/\n" in first.stdout
     for done in (first, aws.deploy("doctor", "dev")):
-        assert f"    address  {aws.home}/\n    commit   {commit}\n    items    0 (" in done.stdout
-        assert re.search(r"\n    key      since 20\d\d-\d\d-\d\d \d\d:\d\d UTC\n", done.stdout)
+        assert (
+            f"    URL          {aws.home}/\n    redirect URI {aws.home}/callback\n    commit       {commit}\n    items        0 ("
+            in done.stdout
+        )
+        assert re.search(r"\n    signing key  changed 20\d\d-\d\d-\d\d \d\d:\d\d UTC\n", done.stdout)
     assert "20 passed, 1 skipped" in first.stdout, "G1 is only over https"
 
 
-def test_a_visitor_can_log_in_at_that_url(deployed: Emulator) -> None:
+def test_a_visitor_can_log_in_at_the_deployed_url(deployed: Emulator) -> None:
     visitor = deployed.visitor()
     assert visitor.see_id() == "None"
     assert query_of(visitor.begin())["redirect_uri"] == f"{deployed.home}/callback"
@@ -103,7 +109,7 @@ def test_a_visitor_can_log_in_at_that_url(deployed: Emulator) -> None:
     assert deployed.client("dynamodb").scan(TableName=TABLE)["Items"] == []
 
 
-def test_a_browser_can_log_in_at_that_url(deployed: Emulator, page: Page) -> None:
+def test_a_browser_can_log_in_at_the_deployed_url(deployed: Emulator, page: Page) -> None:
     page.goto(f"{deployed.home}/")
     log_in(page)
     assert page.url == f"{deployed.home}/"
@@ -180,7 +186,7 @@ def test_the_request_limits_are_in_force(deployed: Emulator) -> None:
     assert (limits["throttlingRateLimit"], limits["throttlingBurstLimit"]) == (100, 200)
 
 
-def test_the_role_allows_nothing_else(deployed: Emulator) -> None:
+def test_the_role_allows_only_its_policy(deployed: Emulator) -> None:
     credentials = deployed.client("sts").assume_role(
         RoleArn=f"arn:aws:iam::000000000000:role/{ROLE}", RoleSessionName="test"
     )["Credentials"]
@@ -239,7 +245,7 @@ def test_a_deployment_restores_what_was_deleted_by_hand_and_keeps_its_url(deploy
     widen(deployed)
     missing = (
         f"Table {TABLE} does not exist",
-        f"Log group /aws/lambda/{FUNCTION} does not exist, or does not keep its lines for 30 days",
+        f"Log group /aws/lambda/{FUNCTION} does not exist, or does not expire after 30 days",
         f"Alarm {FUNCTION}-errors does not exist",
         f"Alarm {FUNCTION}-5xx does not exist",
     )
@@ -267,7 +273,7 @@ def test_plain_chalice_deploy_updates_a_deployment(deployed: Emulator) -> None:
     assert deployed.visitor().log_in("premium").status == 307
     found = deployed.deploy("doctor", "dev")
     assert found.returncode == 0, found.stdout
-    assert "    commit   unknown (deployed without make deploy, or without git)\n" in found.stdout
+    assert "    commit       unknown (deployed without make deploy, or without git)\n" in found.stdout
 
 
 def test_a_deployment_fails_while_there_are_two_apis(deployed: Emulator) -> None:
@@ -305,7 +311,7 @@ def test_an_interrupted_key_rotation_continues_and_logs_no_user_out(
     with running(
         python("-m", "deploy", "rotate-key", "dev"), deployed.terminal, deployed.checkout
     ) as rotating:
-        rotating.wait_for("The new key is accepted. It starts signing in 370 s")
+        rotating.wait_for("The new key is accepted. It will be used in 370 s")
         assert rotating.end() == -signal.SIGTERM
     new = parameters(deployed)["SECRET_KEY_FALLBACKS"].partition(",")[0]
     assert parameters(deployed) | {"SECRET_KEY": old, "SECRET_KEY_FALLBACKS": f"{new},{old}"} == parameters(
@@ -419,12 +425,12 @@ BROKEN: dict[str, tuple[Act, str, Act]] = {
     ),
     "a weak key": (
         lambda aws: put(aws, "SECRET_KEY", "aliens"),
-        "too weak, so sessions could be forged.",
+        "is too weak: sessions could be forged.",
         lambda aws: put(aws, "SECRET_KEY", secrets.new_key()),
     ),
     "a weak fallback": (
         lambda aws: put(aws, "SECRET_KEY_FALLBACKS", f"{secrets.new_key()},aliens"),
-        "too weak, so sessions could be forged.",
+        "is too weak: sessions could be forged.",
         lambda aws: aws.client("ssm").delete_parameter(Name=f"{PATH}/SECRET_KEY_FALLBACKS"),
     ),
     "no key": (
@@ -439,7 +445,7 @@ BROKEN: dict[str, tuple[Act, str, Act]] = {
     ),
     "a wrong secret": (
         lambda aws: put(aws, "SPOTIFY_CLIENT_SECRET", "fedcba"),
-        'Spotify rejects the client ID and secret: {"error":"invalid_client"',
+        f'Spotify rejects the client ID {APPLICATION.client_id} with this secret: {{"error":"invalid_client"',
         lambda aws: put(aws, "SPOTIFY_CLIENT_SECRET", APPLICATION.client_secret),
     ),
     "a role that allows everything": (widen, f"The permissions of role {ROLE} differ from", narrow),
@@ -498,15 +504,15 @@ def test_doctor_reports_a_redirect_uri_that_is_not_registered_at_spotify(deploye
 def test_doctor_reports_that_spotify_cannot_be_reached_and_does_not_fail(deployed: Emulator) -> None:
     found = deployed.deploy("doctor", "dev", SPOTIFY_ACCOUNTS_URL=f"http://127.0.0.1:{free_port()}")
     assert found.returncode == 0, found.stdout
-    assert "Note: Spotify could not check the client ID and secret (ConnectionError)." in found.stdout
-    assert "Note: Spotify could not check the redirect URI (ConnectionError)." in found.stdout
+    assert "Note: Could not check the client ID and secret with Spotify (ConnectionError)." in found.stdout
+    assert "Note: Could not check the redirect URI with Spotify (ConnectionError)." in found.stdout
 
 
 def test_doctor_finds_no_problems_in_a_correct_deployment(deployed: Emulator) -> None:
     put(deployed, "SECRET_KEY", secrets.new_key())
     renew(deployed)
     done = deployed.deploy("doctor", "dev")
-    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "dev: no problems found.")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "dev is deployed. No problems found.")
 
 
 def test_destroying_a_deployment_keeps_the_table_and_nothing_else(deployed: Emulator) -> None:
@@ -514,7 +520,7 @@ def test_destroying_a_deployment_keeps_the_table_and_nothing_else(deployed: Emul
     stored = deployed.client("dynamodb").scan(TableName=TABLE)["Items"]
     done = deployed.deploy("destroy", "dev")
     assert done.returncode == 0, done.stdout
-    assert f"this would delete them:\n    make destroy STAGE=dev TABLE={TABLE}\n" in done.stdout
+    assert f"To delete it, run:\n    make destroy STAGE=dev TABLE={TABLE}\n" in done.stdout
     assert apis(deployed) == []
     assert deployed.client("lambda").list_functions()["Functions"] == []
     assert deployed.client("iam").list_roles()["Roles"] == []
@@ -526,7 +532,7 @@ def test_destroying_a_deployment_keeps_the_table_and_nothing_else(deployed: Emul
 
 
 def test_a_destroyed_stage_can_be_deployed_again_and_destroyed_with_its_table(deployed: Emulator) -> None:
-    assert "There is no dev in eu-west-1" in deployed.deploy("destroy", "dev").stdout
+    assert "dev is not deployed in eu-west-1" in deployed.deploy("destroy", "dev").stdout
     deployed.api = "api3"
     again = deployed.deploy("deploy", "dev")
     assert again.returncode == 0, again.stdout
@@ -537,4 +543,4 @@ def test_a_destroyed_stage_can_be_deployed_again_and_destroyed_with_its_table(de
     done = deployed.deploy("destroy", "dev", "--table", TABLE)
     assert done.returncode == 0, done.stdout
     assert deployed.client("dynamodb").list_tables()["TableNames"] == []
-    assert deployed.deploy("doctor", "dev").stdout.endswith("\ndev: no problems found.\n")
+    assert deployed.deploy("doctor", "dev").stdout.endswith("\ndev is not deployed yet. No problems found.\n")

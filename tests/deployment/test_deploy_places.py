@@ -1,4 +1,4 @@
-"""Two regions, two accounts, two apps in one account, and a deployment that is destroyed in pieces."""
+"""Two regions, two accounts, two apps in one account, and a failed destroy that is repeated."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def test_a_command_in_the_wrong_region_changes_nothing_in_the_right_one(aws: Emu
         failed = aws.deploy(*arguments, AWS_DEFAULT_REGION="us-east-1")
         assert failed.returncode == 1
         assert (
-            "There is no dev in us-east-1 (account 000000000000). Nothing has been changed.\n"
+            "dev is not deployed in us-east-1 (account 000000000000). Nothing has been changed.\n"
             in failed.stdout
         )
     elsewhere = aws.deploy("deploy", "dev", AWS_DEFAULT_REGION="us-east-1")
     assert elsewhere.returncode == 1
-    assert f"Role {ROLE} belongs to {REGION}, and roles are shared by all regions." in elsewhere.stdout
+    assert f"Role {ROLE} belongs to {REGION}, and IAM roles are global." in elsewhere.stdout
     assert "Nothing has been changed." in elsewhere.stdout
     assert aws.resources() == before
     assert aws.visitor().log_in("premium").status == 307
@@ -93,7 +93,7 @@ def test_a_renamed_app_is_deployed_beside_the_original(aws: Emulator) -> None:
         "/aws/lambda/our-login-dev:*",
     ):
         assert f"It needs: {needed}\n" in half.stdout
-    assert f"Table {TABLE} belongs to another app" in half.stdout
+    assert f"Table {TABLE} is not this stage's" in half.stdout
     assert aws.resources() == before
     rename(aws, "spotify-login", "our-login")
     aws.api = "api2"

@@ -198,7 +198,7 @@ def test_smoke_fails_against_another_server(world: World) -> None:
 def test_smoke_says_if_nothing_responds() -> None:
     done = smoke(f"http://127.0.0.1:{free_port()}")
     assert done.returncode == 2
-    assert "did not respond. Start the app with `make run`, or use `make smoke URL=https://…`" in done.stdout
+    assert "did not respond.\nStart the app:\n    make run\n" in done.stdout
 
 
 def test_smoke_sends_no_more_requests_per_second_than_its_rate(world: World) -> None:
