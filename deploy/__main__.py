@@ -156,7 +156,7 @@ def check(stage: Stage, settings: dict[str, str], *, deploying: bool = False) ->
             ask = getpass.getpass if name.endswith("SECRET") else input
             settings[name] = ask(f"    {name} from {DASHBOARD}: ").strip()
     problems += doctor.settings(stage, settings, stored, required=deploying)
-    stop_for([*problems, *doctor.account(stage, account)])
+    stop_for([*problems, *doctor.account(stage, account, settings)])
     return account
 
 
@@ -187,8 +187,8 @@ def wait_for(url: str, seconds: float = READY_SECONDS) -> None:
     in_a_row, state, end = 0, "", time.monotonic() + seconds
     while in_a_row < READY:
         if time.monotonic() > end:
-            host = "If SPOTIFY_REDIRECT_URI is set, its host name must point to the API."
-            raise Stop(Problem(f"{url}/login did not redirect to Spotify: {state}.", host))
+            what = f"{url}/login did not redirect to Spotify: {state}."
+            raise Stop(Problem(what, "Check that its host name points to the API. If it does, see the log."))
         state = doctor.login_state(url)
         in_a_row = in_a_row + 1 if state == doctor.READY else 0
         time.sleep(0.5)
@@ -196,7 +196,9 @@ def wait_for(url: str, seconds: float = READY_SECONDS) -> None:
 
 def rotate_key(stage: Stage, *, end_sessions: bool) -> None:
     """Replace the key that signs the cookies."""
-    secrets = Secrets(stage, Account.current())
+    account = Account.current()
+    print(f"    account {account.number} in {account.region}", flush=True)
+    secrets = Secrets(stage, account)
     if end_sessions:
         secrets.end_sessions()
         print("All keys are replaced. All users are logged out within about six minutes.")
@@ -216,8 +218,9 @@ def destroy(stage: Stage, table: str) -> None:
             )
         )
     account = Account.current()
-    parts: list[Any] = [Secrets(stage, account), Monitoring(stage, account), Resources(stage, account)]
-    parts[2:2] = [Table(stage, account)] if table else []
+    # The API first: while a custom domain uses it, it cannot be deleted, and then nothing is.
+    parts: list[Any] = [Resources(stage, account), Secrets(stage, account), Monitoring(stage, account)]
+    parts += [Table(stage, account)] if table else []
     found = [what for part in parts for what in part.existing()]
     if not found:
         sys.exit(

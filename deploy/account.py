@@ -39,6 +39,11 @@ class Account:
             if not region:
                 export = "export AWS_DEFAULT_REGION=eu-west-1"
                 raise Stop(Problem("No AWS region is set.", "Set one, for example:", export))
+            if os.environ.get("AWS_REGION", region) != region:
+                what = f"AWS_REGION is {os.environ['AWS_REGION']}, but boto3 and Chalice use {region}."
+                raise Stop(
+                    Problem(what, "Use one region:", f"export AWS_DEFAULT_REGION={os.environ['AWS_REGION']}")
+                )
             caller = session.client("sts").get_caller_identity()
         except (NoConnection, HTTPClientError, ResponseParserError) as failure:
             raise Stop(_unreachable(region, failure)) from None

@@ -58,7 +58,9 @@ def bundle(stage: str, build: Path) -> None:
             _write(build / path.relative_to(PROJECT), path.read_bytes())
     _write(build / "requirements.txt", b"# All libraries are in vendor/.\n")
     config = build / ".chalice" / "config.json"
-    config.write_text(json.dumps({**json.loads(config.read_bytes()), "tags": _tags()}), encoding="utf-8")
+    settings = json.loads(config.read_bytes())
+    tags = {**settings.get("tags", {}), **_tags()}
+    config.write_text(json.dumps({**settings, "tags": tags}), encoding="utf-8")
     operations = descriptions.allowed(Stage.load(stage, build).policy)
     for name in _libraries():
         for inside, content in _library(name, operations):

@@ -44,10 +44,12 @@ def before(stage: Stage, given: Mapping[str, str]) -> Iterator[Problem]:
         what = f"{name} is in .chalice/config.json, in plain text, and would override the stored parameter."
         yield Problem(what, "Remove it from that file, and keep it only in Parameter Store.")
     yield from _copies(stage)
+    for name in sorted({*given} & {*config.faults(given)}):
+        value = "" if name.endswith("SECRET") else f", which is {given[name]!r}"
+        yield Problem(f"The app cannot use {name}{value}.", "See docs/settings.md, and set it again.")
     uri = given.get("SPOTIFY_REDIRECT_URI", "")
-    emulated = os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://")
-    if "SPOTIFY_REDIRECT_URI" in config.faults(given) or (uri.startswith("http://") and not emulated):
-        what = f"SPOTIFY_REDIRECT_URI is {uri}, but it must be an https URL that ends in /callback."
+    if uri.startswith("http://") and not os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://"):
+        what = f"SPOTIFY_REDIRECT_URI is {uri}, but on AWS it must be an https URL."
         yield Problem(what, "Set it to https://your.domain/callback, or unset it to use the API's own URL.")
 
 
@@ -90,6 +92,11 @@ def settings(
         yield Problem(what, remedy, f"read {option} {name} && export {name}", stops=required)
     if all(client.values()):
         yield from spotify.credentials(*client.values())
+    both = {**stored, **given}
+    if uri := both.get("SPOTIFY_REDIRECT_URI"):
+        scope = config.read(both, "SPOTIFY_SCOPE")
+        notes = spotify.authorization(both.get("SPOTIFY_CLIENT_ID", ""), uri, scope)
+        yield from (problem for problem in notes if problem.stops)
     keys = {name: stored[name] for name in (KEY, FALLBACKS) if name in stored}
     if weak := sorted({*keys} & {*config.faults(keys)}):
         what = f"{' and '.join(weak)} is too weak: sessions could be forged."
@@ -97,13 +104,18 @@ def settings(
         yield Problem(what, "Replace all keys. This logs out all users:", command)
 
 
-def account(stage: Stage, account: Account) -> Iterator[Problem]:
+def account(stage: Stage, account: Account, given: Mapping[str, str]) -> Iterator[Problem]:
     """Yield the problems of an account: conflicting names, and limits."""
     yield from Resources(stage, account).conflicts()
     try:
         Table(stage, account).describe()
     except Stop as stop:
         yield from stop.problems
+    uri = given.get("SPOTIFY_REDIRECT_URI")
+    for other in stage.others if uri else ():
+        if Secrets(Stage.load(other), account).read().get("SPOTIFY_REDIRECT_URI") == uri:
+            what = f"SPOTIFY_REDIRECT_URI is {uri}, which stage {other} uses."
+            yield Problem(what, "Set this stage's own, or unset it:", "unset SPOTIFY_REDIRECT_URI")
     limits = account.client("lambda").get_account_settings()["AccountLimit"]
     if limits["ConcurrentExecutions"] <= NEW_ACCOUNT:
         what = f"This account runs {limits['ConcurrentExecutions']} requests at a time, across all its functions."
@@ -127,19 +139,17 @@ def deployed(stage: Stage, account: Account) -> Iterator[Problem]:
     ]
     for fault in faults:
         yield Problem(f"{fault}.", "Deploy again:", f"make deploy STAGE={stage.name}")
-    for policy in resources.attached():
-        what = f"Role {stage.role} has more permissions than it needs: {policy} is attached to it."
-        command = f"aws iam detach-role-policy --role-name {stage.role} --policy-arn {policy}"
-        yield Problem(what, "Detach it:", command)
-    url = address(resources, stored)
-    if (state := login_state(url)) != READY:
-        what = f"{url}/login does not redirect to Spotify: {state}."
-        remedy = (
-            "Check that its host name points to the API. If it does, find the setting at fault in the log:"
-        )
-        yield Problem(what, remedy, f"aws logs tail /aws/lambda/{stage.function} --since 10m")
-    scope = stored.get("SPOTIFY_SCOPE", config.EVERY_SCOPE)
-    yield from spotify.authorization(stored.get("SPOTIFY_CLIENT_ID", ""), f"{url}/callback", scope)
+    for policy, operation in resources.extra_policies():
+        what = f"Role {stage.role} has more permissions than it needs: policy {policy}."
+        yield Problem(what, "Remove it:", f"aws iam {operation} --role-name {stage.role}")
+    if url := address(resources, stored):
+        state = login_state(url)
+        if state != READY:
+            what = f"{url}/login does not redirect to Spotify: {state}."
+            remedy = "Check that its host name points to the API. If it does, find the setting at fault in the log:"
+            yield Problem(what, remedy, f"aws logs tail /aws/lambda/{stage.function} --since 10m")
+        scope = config.read(stored, "SPOTIFY_SCOPE")
+        yield from spotify.authorization(stored.get("SPOTIFY_CLIENT_ID", ""), f"{url}/callback", scope)
 
 
 def address(resources: Resources, stored: Mapping[str, str]) -> str:

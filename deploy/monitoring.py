@@ -21,8 +21,11 @@ ALARM = {
     "EvaluationPeriods": 1,
     "ComparisonOperator": "GreaterThanOrEqualToThreshold",
     "TreatMissingData": "notBreaching",
+    "ActionsEnabled": True,
 }
 """Settings that all alarms share."""
+
+ACTIONS = ("AlarmActions", "OKActions", "InsufficientDataActions")
 
 METRICS = {
     "errors": (
@@ -60,32 +63,30 @@ class Monitoring:
 
     def faults(self) -> list[str]:
         """What is missing or differs, as sentences; `create` repairs it."""
+        wrong = []
+        if self._group().get("retentionInDays") != RETENTION_DAYS:
+            wrong.append(
+                f"Log group {self._log} does not exist, or does not expire after {RETENTION_DAYS} days"
+            )
         described = self._described()
-        missing = [f"Alarm {name} does not exist" for name in self._alarms if name not in described]
-        expires = self._group().get("retentionInDays") == RETENTION_DAYS
-        fault = f"Log group {self._log} does not exist, or does not expire after {RETENTION_DAYS} days"
-        return missing if expires else [fault, *missing]
+        for name, metric in self._alarms.items():
+            if name not in described:
+                wrong.append(f"Alarm {name} does not exist")
+            elif any(described[name].get(key) != value for key, value in self._alarm(*metric).items()):
+                wrong.append(f"Alarm {name} differs from deploy/monitoring.py")
+        return wrong
 
     def create(self) -> None:
-        """Create or update all. An alarm keeps its topic unless ALARM_TOPIC_ARN is set."""
+        """Create or update all. An alarm keeps its actions, unless ALARM_TOPIC_ARN is set."""
         with suppress(self._logs.exceptions.ResourceAlreadyExistsException):
             self._logs.create_log_group(logGroupName=self._log)
         self._logs.put_retention_policy(logGroupName=self._log, retentionInDays=RETENTION_DAYS)
-        topic, existing = os.environ.get("ALARM_TOPIC_ARN"), self._described()
-        for name, (namespace, metric, threshold, description) in self._alarms.items():
-            kept = existing.get(name, {}).get("AlarmActions", [])
-            own = {
-                "AlarmName": name,
-                "AlarmDescription": description,
-                "AlarmActions": kept if topic is None else [topic] if topic else [],
-                "Namespace": namespace,
-                "MetricName": metric,
-                "Threshold": threshold,
-                "Dimensions": [
-                    {"Name": key, "Value": value} for key, value in self._dimensions[namespace].items()
-                ],
-            }
-            self._cloudwatch.put_metric_alarm(**ALARM, **own)
+        topic, described = os.environ.get("ALARM_TOPIC_ARN"), self._described()
+        for name, metric in self._alarms.items():
+            actions = {kind: described.get(name, {}).get(kind, []) for kind in ACTIONS}
+            if topic is not None:
+                actions["AlarmActions"] = [topic] if topic else []
+            self._cloudwatch.put_metric_alarm(AlarmName=name, **actions, **self._alarm(*metric))
 
     def delete(self) -> None:
         """Delete all that exist."""
@@ -97,6 +98,17 @@ class Monitoring:
     def _group(self) -> dict[str, Any]:
         groups = self._logs.describe_log_groups(logGroupNamePrefix=self._log)["logGroups"]
         return next((group for group in groups if group["logGroupName"] == self._log), {})
+
+    def _alarm(self, namespace: str, metric: str, threshold: int, description: str) -> dict[str, Any]:
+        dimensions = self._dimensions[namespace].items()
+        return {
+            **ALARM,
+            "AlarmDescription": description,
+            "Namespace": namespace,
+            "MetricName": metric,
+            "Threshold": threshold,
+            "Dimensions": [{"Name": key, "Value": value} for key, value in dimensions],
+        }
 
     def _described(self) -> dict[str, Any]:
         found = self._cloudwatch.describe_alarms(AlarmNames=list(self._alarms))["MetricAlarms"]

@@ -31,6 +31,9 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
 """
 
 
+UNKNOWN = "unknown"
+
+
 class Resources:
     """The function, the role and the REST API of a stage, found by their names."""
 
@@ -70,13 +73,16 @@ class Resources:
 
     def conflicts(self) -> Iterator[Problem]:
         """Yield the resources with this stage's names that a deployment must not use."""
-        region, here = self._owner(), self._account.region
-        if region not in {"", here}:
-            what = f"Role {self._stage.role} belongs to {region}, and IAM roles are global."
+        region, here, role = self._owner(), self._account.region, self._stage.role
+        if region == UNKNOWN:
+            what = f"Role {role} exists, but no function in {here} uses it. It may be another region's: roles are global."
+            delete = f"aws iam delete-role-policy --role-name {role} --policy-name {role}"
             yield Problem(
-                what,
-                f"Deploy there, or add a stage for {here} to .chalice/config.json. See docs/operations.md.",
+                what, "If nothing uses it, delete it:", f"{delete}; aws iam delete-role --role-name {role}"
             )
+        elif region not in {"", here}:
+            what = f"Role {role} belongs to {region}, and IAM roles are global."
+            yield Problem(what, f"Deploy there, or add a stage for {here} to .chalice/config.json.")
         apis = self.apis()
         if len(apis) > 1:
             what = f"{len(apis)} REST APIs invoke {self._stage.function}: {', '.join(apis)}."
@@ -114,22 +120,23 @@ class Resources:
         """Yield what is missing or differs from .chalice/, as sentences; deploying repairs it."""
         if not self.function():
             yield f"Function {self._stage.function} does not exist"
+        if not self.apis():
+            yield "The REST API does not exist"
         with suppress(self._iam.exceptions.NoSuchEntityException):
-            names = self._iam.list_role_policies(**self._role)["PolicyNames"]
-            read = [
-                self._iam.get_role_policy(**self._role, PolicyName=name)["PolicyDocument"] for name in names
-            ]
-            if read != [self._stage.policy]:
+            own = self._iam.get_role_policy(**self._role, PolicyName=self._stage.role)["PolicyDocument"]
+            if own != self._stage.policy:
                 yield f"The permissions of role {self._stage.role} differ from {self._stage.policy_file}"
         if self._limits() != self._stage.throttling:
             yield "API Gateway's request limits differ from .chalice/config.json"
 
-    def attached(self) -> list[str]:
-        """The ARNs of the managed policies that are attached to the role."""
+    def extra_policies(self) -> Iterator[tuple[str, str]]:
+        """Yield each policy of the role that Chalice did not write, and the operation of IAM's that removes it."""
         with suppress(self._iam.exceptions.NoSuchEntityException):
-            found = self._iam.list_attached_role_policies(**self._role)["AttachedPolicies"]
-            return [policy["PolicyArn"] for policy in found]
-        return []
+            for policy in self._iam.list_attached_role_policies(**self._role)["AttachedPolicies"]:
+                yield policy["PolicyArn"], f"detach-role-policy --policy-arn {policy['PolicyArn']}"
+            for name in self._iam.list_role_policies(**self._role)["PolicyNames"]:
+                if name != self._stage.role:
+                    yield name, f"delete-role-policy --policy-name {name}"
 
     def existing(self) -> list[str]:
         """The existing ones, such as `function spotify-login-prod`."""
@@ -143,8 +150,8 @@ class Resources:
             with suppress(self._gateway.exceptions.NotFoundException):
                 self._gateway.delete_rest_api(restApiId=api)
         if self._owner() == self._account.region:
-            for arn in self.attached():
-                self._iam.detach_role_policy(**self._role, PolicyArn=arn)
+            for policy in self._iam.list_attached_role_policies(**self._role)["AttachedPolicies"]:
+                self._iam.detach_role_policy(**self._role, PolicyArn=policy["PolicyArn"])
             for name in self._iam.list_role_policies(**self._role)["PolicyNames"]:
                 self._iam.delete_role_policy(**self._role, PolicyName=name)
             self._iam.delete_role(**self._role)
@@ -152,13 +159,13 @@ class Resources:
             self._lambda.delete_function(FunctionName=self._stage.function)
 
     def _owner(self) -> str:
-        """The region of the role by its tags, or else by the function that uses it; "" if there is no role."""
+        """The region of the role, by its tags or else by the function that uses it; "" if there is no role."""
         try:
             role = self._iam.get_role(**self._role)["Role"]
         except self._iam.exceptions.NoSuchEntityException:
             return ""
         tags = {tag["Key"]: tag["Value"] for tag in role.get("Tags", [])}
-        here = self._account.region if self.function().get("Role") == role["Arn"] else "another deployment"
+        here = self._account.region if self.function().get("Role") == role["Arn"] else UNKNOWN
         return str(tags.get("region", here))
 
     def _invokes_the_function(self, api: str) -> bool:

@@ -75,12 +75,9 @@ class Secrets:
         how far a rotation got: after an interruption, the next call continues it.
 
         Raises:
-            Stop: there is no key yet.
+            Stop: there is no key yet, or another command replaced the keys meanwhile.
         """
-        stored = self.read()
-        if KEY not in stored:
-            create = f"make deploy STAGE={self._stage}"
-            raise Stop(Problem(f"{self._path}/{KEY} does not exist.", "Deploying creates it:", create))
+        stored = self._existing_key()
         key = stored[KEY]
         fallbacks = split_keys(stored[FALLBACKS]) if FALLBACKS in stored else []
         if fallbacks[:1] == [key]:  # interrupted before the last step
@@ -101,14 +98,30 @@ class Secrets:
                 f"You can interrupt this, and continue later:\n    make rotate-key STAGE={self._stage}"
             )
             sleep(left)
+        if split_keys(self.read().get(FALLBACKS, "")) != fallbacks:
+            raise Stop(
+                Problem(
+                    "The keys were replaced meanwhile, so this rotation ends.",
+                    "Check them:",
+                    f"make doctor STAGE={self._stage}",
+                )
+            )
         self.write(KEY, fallbacks[0])
         self._finish(fallbacks)
         say("The new key is in use. The old key is still accepted, so all users stay logged in.")
 
     def end_sessions(self) -> None:
         """Replace all keys with a new one. All users are logged out within `KNOWN_EVERYWHERE` seconds."""
+        self._existing_key()
         self.delete(FALLBACKS)
         self.write(KEY, new_key())
+
+    def _existing_key(self) -> dict[str, str]:
+        stored = self.read()
+        if KEY not in stored:
+            create = f"make deploy STAGE={self._stage}"
+            raise Stop(Problem(f"{self._path}/{KEY} does not exist.", "Deploying creates it:", create))
+        return stored
 
     def _read(self) -> dict[str, Any]:
         pages = self._ssm.get_paginator("get_parameters_by_path").paginate(

@@ -41,13 +41,14 @@ def authorization(client_id: str, redirect_uri: str, scope: str) -> Iterator[Pro
     if isinstance(reply, str) or reply.status_code >= requests.codes.too_many:
         yield _unknown("the redirect URI", reply)
     elif not reply.is_redirect:
-        what = f"Spotify does not accept logins yet: {_text(reply)}"
-        yield Problem(
-            what,
-            f"Check SPOTIFY_SCOPE, if it is set. Register exactly this redirect URI at {DASHBOARD}:",
-            redirect_uri,
-            stops=False,
-        )
+        text = _text(reply)
+        if "scope" in text.lower():
+            yield Problem(
+                f"Spotify rejects SPOTIFY_SCOPE: {text}", "Set it to scopes that Spotify documents."
+            )
+            return
+        what = f"Spotify does not accept logins yet: {text}"
+        yield Problem(what, f"Register exactly this redirect URI at {DASHBOARD}:", redirect_uri, stops=False)
 
 
 def _send(method: str, path: str, **parts: Any) -> requests.Response | str:

@@ -47,6 +47,8 @@ class Stage:
     """The function's environment variables."""
     throttling: tuple[float, int]
     """The limits of all requests together: requests per second, and burst."""
+    others: list[str]
+    """The names of the other stages."""
     policy_file: str
     policy: dict[str, Any]
     """The policy of the function's role."""
@@ -56,21 +58,33 @@ class Stage:
         """Read a stage, with the settings that all stages share.
 
         Raises:
-            Stop: there is no such stage.
+            Stop: there is no such stage, or a file is unusable.
         """
-        folder = project / ".chalice"
+        try:
+            return cls._read(name, project / ".chalice")
+        except KeyError as missing:
+            raise Stop(Problem(f"{missing} is missing in .chalice/config.json.", "Add it.")) from None
+        except (ValueError, TypeError, OSError) as failure:
+            raise Stop(Problem(f"A file in .chalice/ is unusable: {failure}", "Correct it.")) from None
+
+    @classmethod
+    def _read(cls, name: str, folder: Path) -> Stage:
         shared = json.loads((folder / "config.json").read_bytes())
         if name not in shared["stages"]:
             known = ", ".join(shared["stages"])
             what = f"There is no stage {name!r} in .chalice/config.json."
             raise Stop(Problem(what, f"Use one of: {known}."))
-        own = shared["stages"][name]
+        own = {**shared, **shared["stages"][name]}
+        rate, burst = float(shared["throttling"]["rate"]), int(shared["throttling"]["burst"])
+        if min(rate, burst) <= 0:
+            raise ValueError("throttling must be positive")
         return cls(
             name,
             shared["app_name"],
             own["api_gateway_stage"],
             {**shared["environment_variables"], **own["environment_variables"]},
-            (shared["throttling"]["rate"], shared["throttling"]["burst"]),
+            (rate, burst),
+            [other for other in shared["stages"] if other != name],
             f".chalice/{own['iam_policy_file']}",
             json.loads((folder / own["iam_policy_file"]).read_bytes()),
         )

@@ -13,18 +13,20 @@ from deploy.stage import Problem, Stage, Stop
 DEFINITION: dict[str, Any] = {
     "KeySchema": [{"AttributeName": "account_id", "KeyType": "HASH"}],
     "AttributeDefinitions": [{"AttributeName": "account_id", "AttributeType": "S"}],
+}
+"""The table's key."""
+
+SETTINGS: dict[str, Any] = {
+    "SSESpecification": {"Enabled": True},
+    "DeletionProtectionEnabled": True,
     "BillingMode": "PAY_PER_REQUEST",
 }
-"""The table's key and billing mode.
-
-Backups and point-in-time recovery are off on purpose: they would keep erased users, and could restore
-ended sessions. A user's next login creates the item again.
-"""
-
-SETTINGS: dict[str, Any] = {"SSESpecification": {"Enabled": True}, "DeletionProtectionEnabled": True}
-"""Encrypted with a KMS key of the account, whose use can be audited, and protected from deletion."""
+"""Encrypted with a KMS key of the account, whose use can be audited; protected from deletion; paid for by request."""
 
 EXPIRY: Any = {"AttributeName": "expires_at", "Enabled": True}
+
+RECOVERY = {"PointInTimeRecoveryEnabled": False}
+"""Off on purpose: it would keep erased users, and could restore ended sessions. A user's next login creates the item."""
 
 POLL = {"Delay": 2, "MaxAttempts": 300}
 """Seconds between two polls, and their number: ten minutes in all."""
@@ -50,6 +52,8 @@ class Table:
             return {}
         if found["TableStatus"] == "DELETING":
             return {}
+        if found["TableStatus"] == "CREATING":  # its tags cannot be read yet
+            self._wait("table_exists")
         tags = self._dynamodb.list_tags_of_resource(ResourceArn=found["TableArn"])["Tags"]
         if found["KeySchema"] != DEFINITION["KeySchema"] or any(tag not in tags for tag in self._tags):
             what = f"Table {self.name} is not this stage's: it has other tags or another key."
@@ -76,12 +80,15 @@ class Table:
             self._wait("table_not_exists")
             self._dynamodb.create_table(TableName=self.name, Tags=self._tags, **DEFINITION, **SETTINGS)
         self._wait("table_exists")
-        for name in self._differing(self.describe()):
+        for name in self._differing(self._dynamodb.describe_table(TableName=self.name)["Table"]):
             if name in SETTINGS:
                 self._dynamodb.update_table(TableName=self.name, **{name: SETTINGS[name]})
                 self._wait("table_exists")
-            else:
+            elif name == "TimeToLiveSpecification":
                 self._dynamodb.update_time_to_live(TableName=self.name, TimeToLiveSpecification=EXPIRY)
+            else:
+                recovery = {"PointInTimeRecoverySpecification": RECOVERY}
+                self._dynamodb.update_continuous_backups(TableName=self.name, **recovery)
 
     def delete(self) -> None:
         """Delete the table with all its items, if it exists, and wait until it is gone."""
@@ -98,9 +105,15 @@ class Table:
             return []
         expiry = self._dynamodb.describe_time_to_live(TableName=self.name)["TimeToLiveDescription"]
         expires = expiry["TimeToLiveStatus"] in {"ENABLED", "ENABLING"}
+        backups = self._dynamodb.describe_continuous_backups(TableName=self.name)[
+            "ContinuousBackupsDescription"
+        ]
+        recovery = backups.get("PointInTimeRecoveryDescription", {})
         right = {
             "SSESpecification": found.get("SSEDescription", {}).get("Status") in {"ENABLED", "UPDATING"},
             "DeletionProtectionEnabled": found.get("DeletionProtectionEnabled"),
+            "BillingMode": found.get("BillingModeSummary", {}).get("BillingMode") == SETTINGS["BillingMode"],
+            "PointInTimeRecovery": recovery.get("PointInTimeRecoveryStatus") != "ENABLED",
             "TimeToLiveSpecification": expires and expiry["AttributeName"] == EXPIRY["AttributeName"],
         }
         return [name for name, holds in right.items() if not holds]

@@ -73,7 +73,7 @@ def create_table(url: str, table: str) -> None:
         aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
     )
-    client.create_table(TableName=table, **DEFINITION)
+    client.create_table(TableName=table, BillingMode="PAY_PER_REQUEST", **DEFINITION)
     client.update_time_to_live(TableName=table, TimeToLiveSpecification=EXPIRY)
 
 

@@ -243,7 +243,22 @@ def test_a_deployment_restores_what_was_deleted_by_hand_and_keeps_its_url(deploy
     deployed.client("ssm").delete_parameter(Name=f"{PATH}/SECRET_KEY")
     limit(deployed, 7)
     widen(deployed)
+    cloudwatch = deployed.client("cloudwatch")
+    (alarm,) = cloudwatch.describe_alarms(AlarmNames=[f"{FUNCTION}-throttles"])["MetricAlarms"]
+    kept = (
+        "Namespace",
+        "MetricName",
+        "Statistic",
+        "Period",
+        "EvaluationPeriods",
+        "ComparisonOperator",
+        "Dimensions",
+    )
+    topic = f"arn:aws:sns:{REGION}:000000000000:recovered"
+    changed = {"AlarmName": alarm["AlarmName"], "Threshold": 1e9, "OKActions": [topic]}
+    cloudwatch.put_metric_alarm(**{name: alarm[name] for name in kept}, **changed)
     missing = (
+        f"Alarm {FUNCTION}-throttles differs from deploy/monitoring.py",
         f"Table {TABLE} does not exist",
         f"Log group /aws/lambda/{FUNCTION} does not exist, or does not expire after 30 days",
         f"Alarm {FUNCTION}-errors does not exist",
@@ -259,6 +274,8 @@ def test_a_deployment_restores_what_was_deleted_by_hand_and_keeps_its_url(deploy
     for fault in missing:
         assert fault in again.stdout
     assert f"Deployed: {deployed.home}/\n" in again.stdout
+    (alarm,) = cloudwatch.describe_alarms(AlarmNames=[f"{FUNCTION}-throttles"])["MetricAlarms"]
+    assert (alarm["Threshold"], alarm["OKActions"]) == (1, [topic])
     assert deployed.deploy("doctor", "dev").returncode == 0
     assert deployed.visitor().log_in("premium").status == 307
 
@@ -367,6 +384,13 @@ def protect(aws: Emulator, *, protected: bool) -> None:
     dynamodb.update_table(TableName=TABLE, DeletionProtectionEnabled=protected)
 
 
+def recover(aws: Emulator, *, enabled: bool) -> None:
+    recovery = {"PointInTimeRecoveryEnabled": enabled}
+    aws.client("dynamodb").update_continuous_backups(
+        TableName=TABLE, PointInTimeRecoverySpecification=recovery
+    )
+
+
 def put(aws: Emulator, name: str, value: str, kind: str = "SecureString") -> None:
     aws.client("ssm").put_parameter(Name=f"{PATH}/{name}", Value=value, Type=kind, Overwrite=True)
 
@@ -413,6 +437,11 @@ def configure(aws: Emulator, name: str, value: str) -> None:
 Act = Callable[[Emulator], object]
 
 BROKEN: dict[str, tuple[Act, str, Act]] = {
+    "point-in-time recovery": (
+        lambda aws: recover(aws, enabled=True),
+        f"PointInTimeRecovery of table {TABLE} differs from deploy/table.py.",
+        lambda aws: recover(aws, enabled=False),
+    ),
     "no time to live": (
         break_ttl,
         f"TimeToLiveSpecification of table {TABLE} differs from deploy/table.py.",
@@ -451,8 +480,17 @@ BROKEN: dict[str, tuple[Act, str, Act]] = {
     "a role that allows everything": (widen, f"The permissions of role {ROLE} differ from", narrow),
     "a role with another policy": (
         lambda aws: aws.client("iam").attach_role_policy(RoleName=ROLE, PolicyArn=ADMINISTRATOR),
-        f"more permissions than it needs: {ADMINISTRATOR} is attached to it.",
+        f"more permissions than it needs: policy {ADMINISTRATOR}.",
         lambda aws: aws.client("iam").detach_role_policy(RoleName=ROLE, PolicyArn=ADMINISTRATOR),
+    ),
+    "a role with another inline policy": (
+        lambda aws: aws.client("iam").put_role_policy(
+            RoleName=ROLE,
+            PolicyName="debug",
+            PolicyDocument=(aws.checkout / ".chalice" / "policy-dev.json").read_text(),
+        ),
+        f"        aws iam delete-role-policy --policy-name debug --role-name {ROLE}\n",
+        lambda aws: aws.client("iam").delete_role_policy(RoleName=ROLE, PolicyName="debug"),
     ),
     "other limits": (
         lambda aws: limit(aws, 7),
@@ -492,13 +530,52 @@ def test_doctor_reports_a_redirect_uri_that_is_not_registered_at_spotify(deploye
     settings = {"SPOTIFY_CLIENT_ID": APPLICATION.client_id}  # accepted, while the stored one is unknown
     found = deployed.deploy("doctor", "dev", **settings)
     put(deployed, "SPOTIFY_CLIENT_ID", APPLICATION.client_id)
-    put(deployed, "SPOTIFY_SCOPE", "user-read-private no-such-scope")
-    scope = deployed.deploy("doctor", "dev")
-    deployed.client("ssm").delete_parameter(Name=f"{PATH}/SPOTIFY_SCOPE")
-    for done, text in ((found, "INVALID_CLIENT: Invalid client"), (scope, "Illegal scope")):
-        assert done.returncode == 0, "the redirect URI can be registered after the first deployment"
-        assert "Note: Spotify does not accept logins yet: Spotify refuses this request " + text in done.stdout
-        assert f"        {deployed.home}/callback\n" in done.stdout
+    assert found.returncode == 0, "the redirect URI can be registered after the first deployment"
+    text = "Note: Spotify does not accept logins yet: Spotify refuses this request INVALID_CLIENT: Invalid client"
+    assert text in found.stdout
+    assert f"        {deployed.home}/callback\n" in found.stdout
+
+
+@pytest.mark.parametrize(
+    ("scope", "message"),
+    [
+        (
+            "user-read-private no-such-scope",
+            "- Spotify rejects SPOTIFY_SCOPE: Spotify refuses this request Illegal scope",
+        ),
+        (
+            "user-read-email  user-read-private",
+            "- The app cannot use SPOTIFY_SCOPE, which is 'user-read-email  user-read-",
+        ),
+    ],
+)
+def test_an_unusable_scope_is_reported_before_anything_is_changed(
+    deployed: Emulator, scope: str, message: str
+) -> None:
+    failed = deployed.deploy("deploy", "dev", SPOTIFY_SCOPE=scope)
+    assert failed.returncode == 1
+    assert message in failed.stdout
+    assert "Nothing has been changed." in failed.stdout
+    assert "SPOTIFY_SCOPE" not in parameters(deployed)
+
+
+def test_the_redirect_uri_of_another_stage_is_rejected(deployed: Emulator) -> None:
+    failed = deployed.deploy("deploy", "prod")
+    assert failed.returncode == 1
+    assert f"- SPOTIFY_REDIRECT_URI is {deployed.home}/callback, which stage dev uses.\n" in failed.stdout
+    assert "Nothing has been changed." in failed.stdout
+
+
+def test_sessions_of_a_stage_that_is_not_deployed_cannot_be_ended(deployed: Emulator) -> None:
+    before = parameters(deployed)
+    for place in ({"AWS_DEFAULT_REGION": "us-east-1"}, {}):
+        stage = "dev" if place else "prod"
+        failed = deployed.deploy("rotate-key", stage, "--end-sessions", "yes", **place)
+        assert failed.returncode == 1
+        assert f"    account 000000000000 in {place.get('AWS_DEFAULT_REGION', REGION)}\n" in failed.stdout
+        assert f"- /spotify-login/{stage}/SECRET_KEY does not exist." in failed.stdout
+    assert "it must be yes" in deployed.deploy("rotate-key", "dev", "--end-sessions", "no").stdout
+    assert parameters(deployed) == before
 
 
 def test_doctor_reports_that_spotify_cannot_be_reached_and_does_not_fail(deployed: Emulator) -> None:

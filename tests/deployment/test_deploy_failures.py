@@ -6,9 +6,10 @@ import hashlib
 import json
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask, redirect
@@ -18,7 +19,7 @@ from deploy import PROJECT
 from deploy.__main__ import READY, wait_for
 from deploy.stage import Stop
 from simulator.loopback import serve
-from tests.support.deployment import Emulator, emulator
+from tests.support.deployment import REGION, Emulator, emulator
 from tests.support.servers import free_port, python, running
 
 TABLE = "spotify-login-users-dev"
@@ -105,7 +106,7 @@ def test_all_problems_are_reported_at_once_and_nothing_is_changed(aws: Emulator)
         "SECRET_KEY is in .chalice/config.json, in plain text",
         ".chalice/policy-dev.json does not match app_name, the stage or USERS_TABLE in .chalice/config.json.",
         "    It needs: table/another-table\n",
-        "SPOTIFY_REDIRECT_URI is http://localhost:5000/, but it must be an https URL",
+        "The app cannot use SPOTIFY_REDIRECT_URI, which is 'http://localhost:5000/'.",
         "Nothing has been changed.",
     ):
         assert message in failed.stdout
@@ -118,6 +119,48 @@ def test_all_problems_are_reported_at_once_and_nothing_is_changed(aws: Emulator)
     assert aws.client("dynamodb").list_tables()["TableNames"] == []
 
 
+def test_doctor_needs_no_client_id_and_secret_before_the_first_deployment(aws: Emulator) -> None:
+    settings = {"SPOTIFY_CLIENT_ID": "", "SPOTIFY_CLIENT_SECRET": "", "SPOTIFY_REDIRECT_URI": ""}
+    done = aws.deploy("doctor", "dev", **settings)
+    assert done.returncode == 0, done.stdout
+    assert (
+        "Note: SPOTIFY_CLIENT_SECRET is set neither in the environment nor in Parameter Store.\n"
+        in done.stdout
+    )
+    assert "        read -rs SPOTIFY_CLIENT_SECRET && export SPOTIFY_CLIENT_SECRET\n" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("break_it", "message"),
+    [
+        (lambda config: config.pop("throttling"), "'throttling' is missing in .chalice/config.json."),
+        (
+            lambda config: config["throttling"].update(rate="many"),
+            "could not convert string to float: 'many'",
+        ),
+        (lambda config: config["throttling"].update(burst=0), "throttling must be positive"),
+        (lambda config: config["stages"]["dev"].pop("iam_policy_file"), "'iam_policy_file' is missing"),
+        (lambda config: config["stages"]["dev"].update(iam_policy_file="x.json"), "No such file"),
+    ],
+)
+def test_an_unusable_configuration_is_reported(
+    aws: Emulator, break_it: Callable[[dict[str, Any]], object], message: str
+) -> None:
+    path = aws.checkout / ".chalice" / "config.json"
+    config = json.loads(path.read_text())
+    break_it(config)
+    path.write_text(json.dumps(config))
+    failed = aws.deploy("deploy", "dev")
+    assert failed.returncode == 1
+    assert message in failed.stdout
+    assert "Traceback" not in failed.stdout
+
+
+def test_two_regions_in_the_environment_are_reported(aws: Emulator) -> None:
+    failed = aws.deploy("deploy", "dev", AWS_REGION="us-east-1")
+    assert f"- AWS_REGION is us-east-1, but boto3 and Chalice use {REGION}.\n" in failed.stdout
+
+
 def test_missing_credentials_are_reported(aws: Emulator) -> None:
     without = aws.deploy(
         "deploy",
@@ -127,7 +170,8 @@ def test_missing_credentials_are_reported(aws: Emulator) -> None:
         HOME="/nonexistent",
         AWS_EC2_METADATA_DISABLED="true",
     )
-    assert "Signing in to AWS failed: Unable to locate credentials" in without.stdout
+    assert "- Signing in to AWS failed: Unable to locate credentials" in without.stdout
+    assert "- Lambda would run" not in without.stdout, "it is a note"
     assert "Nothing has been changed." in without.stdout
 
 
@@ -245,6 +289,14 @@ def test_a_concurrency_of_ten_is_reported(tmp_path_factory: pytest.TempPathFacto
     assert "Note: This account runs 10 requests at a time, across all its functions.\n" in done.stdout
 
 
+def test_a_role_of_unknown_origin_is_not_used(aws: Emulator) -> None:
+    aws.client("iam").create_role(RoleName=ROLE, AssumeRolePolicyDocument="{}")
+    failed = aws.deploy("deploy", "dev")
+    assert f"- Role {ROLE} exists, but no function in {REGION} uses it." in failed.stdout
+    assert f"; aws iam delete-role --role-name {ROLE}\n" in failed.stdout
+    assert "dev is not deployed in" in aws.deploy("destroy", "dev").stdout
+
+
 def test_a_deployment_adopts_what_plain_chalice_deploy_created(aws: Emulator) -> None:
     plain = aws.chalice("deploy", "--stage", "dev")
     assert plain.returncode == 0, plain.stdout
@@ -297,7 +349,11 @@ def test_the_deployers_policy_allows_every_command_and_has_no_unused_action(aws:
         assert done.returncode == 0, done.stdout
     shutil.rmtree(aws.checkout / ".git")  # the commit's tag is removed
     aws.client("iam").attach_role_policy(RoleName=ROLE, PolicyArn="arn:aws:iam::aws:policy/ReadOnlyAccess")
-    assert "ReadOnlyAccess is attached" in aws.deploy("deploy", "dev").stdout
+    recovery = {"PointInTimeRecoveryEnabled": True}
+    aws.client("dynamodb").update_continuous_backups(
+        TableName=TABLE, PointInTimeRecoverySpecification=recovery
+    )
+    assert "--policy-arn arn:aws:iam::aws:policy/ReadOnlyAccess" in aws.deploy("deploy", "dev").stdout
     done = aws.deploy("destroy", "dev", "--table", TABLE)
     assert done.returncode == 0, done.stdout
     called = set((aws.checkout.parent / "actions").read_text().split())

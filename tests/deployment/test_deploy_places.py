@@ -112,8 +112,18 @@ def test_a_renamed_app_is_deployed_beside_the_original(aws: Emulator) -> None:
     assert aws.visitor().log_in("premium").status == 307
 
 
+def test_while_the_api_cannot_be_deleted_nothing_is_deleted(aws: Emulator) -> None:
+    before = aws.resources()
+    denied = aws.user_denied("apigateway:DELETE", "*")  # as while a custom domain uses it
+    failed = aws.deploy("destroy", "dev", "--table", TABLE, **denied)
+    assert failed.returncode == 1
+    assert aws.resources() == before
+
+
 def test_destroying_can_be_repeated_after_a_failure(aws: Emulator) -> None:
-    aws.client("apigateway").delete_rest_api(restApiId="api1")  # by hand; the next deletion must wait
+    aws.client("apigateway").delete_rest_api(restApiId="api1")
+    doctor = aws.deploy("doctor", "dev", SPOTIFY_REDIRECT_URI="")
+    assert "- The REST API does not exist.\n" in doctor.stdout
     attached = "arn:aws:iam::aws:policy/AdministratorAccess"
     aws.client("iam").attach_role_policy(RoleName=ROLE, PolicyArn=attached)
     failed = aws.deploy("destroy", "dev", **aws.user_denied("iam:DetachRolePolicy", "*"))

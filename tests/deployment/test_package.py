@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import marshal
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -125,3 +127,18 @@ def test_botocore_knows_only_the_operations_that_the_policy_allows(task: Path) -
 def test_an_action_in_a_policy_may_be_a_string_or_a_list() -> None:
     policy = {"Statement": [{"Action": "ssm:GetParametersByPath"}, {"Action": ["logs:PutLogEvents"]}]}
     assert descriptions.allowed(policy) == {"ssm": {"GetParametersByPath"}}
+
+
+def test_the_function_keeps_the_tags_of_config_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = json.loads((PROJECT / ".chalice" / "config.json").read_text())
+    checkout = tmp_path / "checkout"
+    shutil.copytree(PROJECT / ".chalice", checkout / ".chalice", ignore=shutil.ignore_patterns("deploy*"))
+    (checkout / ".chalice" / "config.json").write_text(json.dumps({**config, "tags": {"CostCenter": "42"}}))
+    shutil.copy(PROJECT / "app.py", checkout)
+    shutil.copy(PROJECT / "requirements.txt", checkout)
+    monkeypatch.setattr(bundle, "PROJECT", checkout)
+    bundle.bundle("dev", tmp_path / "build")
+    assert (
+        json.loads((tmp_path / "build" / ".chalice" / "config.json").read_text())["tags"]["CostCenter"]
+        == "42"
+    )

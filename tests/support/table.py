@@ -20,7 +20,7 @@ class Table:
         self._client = boto3.client("dynamodb", **client)
 
     def create(self) -> None:
-        self._client.create_table(TableName=self.name, **DEFINITION)
+        self._client.create_table(TableName=self.name, BillingMode="PAY_PER_REQUEST", **DEFINITION)
 
     def items(self) -> list[dict[str, Any]]:
         return self._client.scan(TableName=self.name, ConsistentRead=True)["Items"]

@@ -79,7 +79,7 @@ def test_the_workflow_deploys_without_a_stored_secret() -> None:
     (sign_in,) = (step for step in job["steps"] if step.get("uses", "").startswith("aws-actions/"))
     assert set(sign_in["with"]) == {"role-to-assume", "aws-region"}
     runs = [step["run"] for step in job["steps"] if "run" in step]
-    assert runs == ["make doctor STAGE=prod", "make deploy STAGE=prod"]
+    assert runs == ["make deploy STAGE=prod"]
     assert "secrets." not in text
     assert Stage.load("prod")
     (trust,) = map(json.loads, blocks("json"))

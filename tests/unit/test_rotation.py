@@ -39,6 +39,16 @@ def test_the_wait_covers_an_instance_that_read_just_before_and_then_failed_once(
     assert worst + SECONDS < secrets.KNOWN_EVERYWHERE, "including a request that began with the old values"
 
 
+def test_a_rotation_ends_if_all_keys_are_replaced_while_it_waits(stored: Secrets) -> None:
+    def replaced(_: float) -> None:
+        stored.end_sessions()
+
+    with pytest.raises(Stop) as stop:
+        stored.rotate(quietly, replaced)
+    assert "The keys were replaced meanwhile" in stop.value.problems[0].what
+    assert keys(stored)[1] == [], "the old key, which may be known to others, stays out"
+
+
 def quietly(_: str) -> None:
     """Print nothing."""
 
