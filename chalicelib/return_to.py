@@ -1,0 +1,53 @@
+"""Where a login or a logout returns to: a page of this app, or of a front end that its owner listed.
+
+An open redirect would let any link that begins with our address lead to a page of an attacker's (RFC 9700 §4.11.1).
+Only what is understood completely is accepted, so that no browser and no gateway can read it in another way.
+"""
+
+import re
+from collections.abc import Sequence
+from urllib.parse import unquote
+
+NAME = "return_to"
+"""The query parameter of `/login` and `/logout`."""
+
+_TEXT = re.compile(
+    r"[!#-;=?-\[\]-~]{1,512}"
+)  # printable ASCII without space, quotation mark, <, > and backslash
+_NEVER_ESCAPED = re.compile(
+    r"[\x00-\x1f\x7fA-Za-z0-9._~/\\-]"
+)  # controls, RFC 3986 §2.3, and separators of paths
+_ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})?")
+_OWN_ROUTES = {"/login", "/logout", "/callback"}
+
+
+def resolve(text: str, app: str, frontends: Sequence[str]) -> str:
+    """The absolute URL that a value of `return_to` stands for; "" where it is refused.
+
+    The value is a path of the app, without its base path, or a URL of one of the origins `frontends`. `app` is the
+    app's own address: its origin and base path.
+    """
+    if not _TEXT.fullmatch(text):
+        return ""
+    if text.startswith("/"):
+        return app + text if _is_plain(text) and _route(text) not in _OWN_ROUTES else ""
+    for origin in frontends:
+        rest = text.removeprefix(origin)
+        if rest != text and rest[:1] in {"", "/", "?", "#"}:
+            path = rest if rest.startswith("/") else f"/{rest}"
+            return origin + path if _is_plain(path) else ""
+    return ""
+
+
+def _is_plain(text: str) -> bool:
+    """Whether a path has one reading: no empty first segment, no dot segments, no strange escapes."""
+    path = re.split(r"[?#]", text, maxsplit=1)[0]
+    segments = [segment.partition(";")[0] for segment in path.split("/")]
+    escapes = [match[1] for match in _ESCAPE.finditer(path)]
+    strange = (escape is None or _NEVER_ESCAPED.match(unquote(f"%{escape}")) for escape in escapes)
+    return not path.startswith("//") and not {".", ".."} & {*segments} and not any(strange)
+
+
+def _route(text: str) -> str:
+    """The route that a path leads to, however it is written."""
+    return unquote(re.split(r"[?#;]", text, maxsplit=1)[0]).rstrip("/")

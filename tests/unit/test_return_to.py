@@ -1,0 +1,197 @@
+"""Where a login may return to: hostile values, judged by a parser that reads URLs as browsers do."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote
+
+import ada_url
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from chalicelib.return_to import resolve
+
+ORIGIN = "https://login.example.com"
+APP = f"{ORIGIN}/api"
+FRONTENDS = ("https://app.example.com", "https://app.example.com:8443", "http://127.0.0.1:3000")
+HERE = f"{APP}/login"
+
+ACCEPTED = {
+    "/": f"{APP}/",
+    "/account?tab=2": f"{APP}/account?tab=2",
+    "/a/b;c=1/d%20e#part": f"{APP}/a/b;c=1/d%20e#part",
+    "/search?q=%2Fa%2f..%5C&next=https://evil.example": f"{APP}/search?q=%2Fa%2f..%5C&next=https://evil.example",
+    "/logins": f"{APP}/logins",
+    "/login/help": f"{APP}/login/help",
+    "https://app.example.com": "https://app.example.com/",
+    "https://app.example.com?a=1": "https://app.example.com/?a=1",
+    "https://app.example.com/login": "https://app.example.com/login",
+    "https://app.example.com:8443/x#y": "https://app.example.com:8443/x#y",
+    "http://127.0.0.1:3000/index.html": "http://127.0.0.1:3000/index.html",
+    "/" + "a" * 511: f"{APP}/" + "a" * 511,
+}
+
+REFUSED = [
+    "",
+    "account",
+    "//evil.example",
+    "/\\evil.example",
+    "\\/evil.example",
+    "/\t/evil.example",
+    "/\n/evil.example",
+    "/a b",
+    "/é",
+    "/<script>",
+    '/"',
+    "/./a",
+    "/../a",
+    "/a/..",
+    "/a/..;x/b",
+    "/a%2e%2e/b",
+    "/%2e%2e/b",
+    "/a%2Fb",
+    "/a%5cb",
+    "/%61ccount",
+    "/%09/evil.example",
+    "/%00",
+    "/%0d%0aX:y",
+    "/%7F",
+    "/%zz",
+    "/%4",
+    "/login",
+    "/login/",
+    "/login//",
+    "/login;x=1",
+    "/login/;x",
+    "/login?again",
+    "/logout#x",
+    "/callback?code=c&state=s",
+    "/%6cogin",
+    "/%6Cogin",
+    "/" + "a" * 512,
+    "https:evil.example",
+    "https:/evil.example",
+    "https://evil.example",
+    "HTTPS://app.example.com/",
+    "https://APP.example.com/",
+    "https://app.example.com.evil.example/",
+    "https://app.example.com@evil.example/",
+    "https://app.example.com:443/",
+    "https://app.example.com:8444/",
+    "https://app.example.com//evil.example",
+    "https://app.example.com/../x",
+    "https://user@app.example.com/",
+    "http://app.example.com/",
+    "http://127.0.0.1:30000/",
+    "http://127.0.0.1/",
+    "http://localhost:3000/",
+    "https://login.example.com/account",
+    "javascript:alert(1)",
+    "data:text/html,x",
+    "null",
+]
+
+
+@pytest.mark.parametrize("text", ACCEPTED)
+def test_a_path_of_the_app_and_a_page_of_a_listed_front_end_are_accepted(text: str) -> None:
+    assert resolve(text, APP, FRONTENDS) == ACCEPTED[text]
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_everything_else_is_refused(text: str) -> None:
+    assert resolve(text, APP, FRONTENDS) == ""
+
+
+def test_without_listed_front_ends_only_paths_are_accepted() -> None:
+    assert [text for text in ACCEPTED if resolve(text, APP, ())] == [
+        text for text in ACCEPTED if text[0] == "/"
+    ]
+
+
+PIECES = [
+    *(
+        "/",
+        "//",
+        "\\",
+        "/\\",
+        "\\\\",
+        "/%09/",
+        "\t",
+        "\n",
+        "\r",
+        " ",
+        "\x00",
+        "@",
+        ":",
+        ":443",
+        ":8443",
+        "?",
+        "#",
+        ";",
+    ),
+    *(
+        ".",
+        "..",
+        "/./",
+        "/../",
+        "%2e",
+        "%2E%2e",
+        "%2f",
+        "%2F",
+        "%5c",
+        "%5C",
+        "%00",
+        "%0d%0a",
+        "%25",
+        "%",
+        "%6c",
+    ),
+    *(
+        "https:",
+        "HTTPS:",
+        "hTTps://",
+        "http://",
+        "https:/",
+        "javascript:",
+        "data:",
+        "//user@",
+        "[::1]",
+        "[::ffff:1.2.3.4]",
+    ),
+    *(
+        "evil.example",
+        "EVIL。example",
+        "xn--e1awd7f.example",
+        "login.example.com",
+        "app.example.com",
+        ".evil.example",
+    ),
+    *(
+        "https://app.example.com",
+        "https://login.example.com",
+        "http://127.0.0.1:3000",
+        "127.0.0.1",
+        "localhost",
+        "api",
+    ),
+    *("login", "logout", "callback", "Login", "account", "a", "é", "／", "⁄"),
+]
+
+
+@settings(max_examples=2000, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=7).map("".join))
+@example("/\t/evil.example")
+@example("https://app.example.com\\@evil.example")
+def test_what_is_accepted_stays_at_the_app_or_at_a_listed_front_end_in_a_browser(text: str) -> None:
+    target = resolve(text, APP, FRONTENDS)
+    if not target:
+        return
+    seen = ada_url.URL(ada_url.join_url(HERE, target))
+    assert target == seen.href, "a browser reads it without changing a byte"
+    if seen.origin == ORIGIN:
+        assert seen.pathname.startswith("/api/")
+        route = unquote(seen.pathname.removeprefix("/api").partition(";")[0]).rstrip("/")
+        assert route not in {"/login", "/logout", "/callback"}
+    else:
+        assert seen.origin in FRONTENDS
+    assert (seen.username, seen.password) == ("", "")
