@@ -2,7 +2,7 @@
 
 from chalice import Chalice
 
-from chalicelib import oauth, pages, services, web
+from chalicelib import documents, oauth, pages, services, web
 from chalicelib.errors import LoginSpent
 from chalicelib.request import Request
 
@@ -14,8 +14,13 @@ services.prepare()
 @app.route("/")
 @web.view("home")
 def home(request: Request) -> web.Result:
-    """Show `User ID: None`, or the logged-in Spotify user."""
-    return web.page(pages.home(services.current_user(request), services.scope(request), request.address))
+    """Show `User ID: None`, or the logged-in Spotify user; as JSON to those who ask for it."""
+    sessions = services.sessions(request)
+    user = sessions.current_user()
+    ended = user is None and sessions.claimed() is not None
+    if request.wants_json:
+        return web.document(documents.who(user, ended=ended))
+    return web.page(pages.home(user, services.scope(request), request.address, ended=ended))
 
 
 @app.route("/login")
@@ -23,47 +28,48 @@ def home(request: Request) -> web.Result:
 def login(request: Request) -> web.Result:
     """Redirect to Spotify's authorization page with a fresh state and PKCE challenge.
 
-    Ask first if another site sent a browser that is logged in.
+    Ask first if another site sent a browser that is logged in. The login returns to `return_to`, or home.
     """
-    if request.foreign and services.sessions(request).claimed():
-        return web.page(pages.ask_to_log_in(request.address))
+    if request.foreign and services.current_user(request):
+        return web.page(pages.ask_to_log_in(request))
     config = services.config(request)
-    attempt = services.attempts(request).begin()
+    attempt = services.attempts(request).begin(request.return_to)
     redirect_uri = request.address.redirect_uri
     url = oauth.authorization_url(config, redirect_uri, attempt, show_dialog=request.show_dialog)
-    return web.redirect(url, "begun")
+    return web.redirect(url, "begun", detail="return_to_refused" if request.return_to_refused else "")
 
 
 @app.route("/callback")
 @web.view("login", moves=False)
 def callback(request: Request) -> web.Result:
-    """Spend the attempt, exchange the code, fetch the profile, store the user, open the session, go home.
+    """Spend the attempt, exchange the code, fetch the profile, store the user, open the session, return.
 
-    A callback that is reloaded in a logged-in browser goes home and does nothing else.
+    A callback that is reloaded in a logged-in browser returns and does nothing else.
     """
-    home_url = request.address.url("/")
     response = oauth.read_callback(request.query, services.config(request).accounts_url)
+    attempts = services.attempts(request)
+    request.return_to = attempts.return_to(response.state)
     # The attempt is spent before the response is looked into: it works once, whatever Spotify decided.
-    attempt = services.attempts(request).spend(response.state, response.code or response.error)
+    attempt = attempts.spend(response.state, response.code or response.error)
     if attempt is None:
         if services.current_user(request):
-            return web.redirect(home_url)
+            return web.redirect(request.return_url)
         raise LoginSpent
     code, spotify = response.authorization_code(), services.spotify(request)
     access_token = spotify.exchange(code, attempt.code_verifier, request.address.redirect_uri)
     session, note = services.sessions(request).open(spotify.fetch_profile(access_token))
-    return web.redirect(home_url, "completed", session.login_id, detail=note)
+    return web.redirect(request.return_url, "completed", session.login_id, detail=note)
 
 
 @app.route("/logout")
 @web.view("logout")
 def logout(request: Request) -> web.Result:
-    """Erase the stored user info, clear the cookie, go home. Ask first unless our own page or the user asked."""
+    """Erase the stored user info, clear the cookie, return. Ask first unless our own page or the user asked."""
     sessions = services.sessions(request)
     claimed = sessions.claimed()
     if claimed and not request.own and request.query.get("confirm") != [claimed.session_id]:
-        return web.page(pages.ask_to_log_out(request.address, claimed.session_id))
-    home_url, ended = request.address.url("/"), sessions.close()
+        return web.page(pages.ask_to_log_out(request, claimed.session_id))
+    ended = sessions.close()
     if ended is None:
-        return web.redirect(home_url, **web.CLEAR_CACHE)
-    return web.redirect(home_url, "completed", ended.login_id, **web.CLEAR_CACHE)
+        return web.redirect(request.return_url, **web.CLEAR_CACHE)
+    return web.redirect(request.return_url, "completed", ended.login_id, **web.CLEAR_CACHE)

@@ -29,12 +29,13 @@ _REDIRECT_URI = re.compile(
     rf"(https://{DOMAIN}(?!:443/){PORT}|http://{LOOPBACK}(?!:80/){PORT})({BASE_PATH})/callback", re.ASCII
 )
 _SIMULATOR = re.compile(rf"http://{LOOPBACK}{PORT}", re.ASCII)
+_ORIGIN = re.compile(rf"https://{DOMAIN}(?!:443$){PORT}|http://{LOOPBACK}(?!:80$){PORT}", re.ASCII)
 _ENDPOINT = re.compile(rf"|https?://(\[[0-9a-f:]+\]|[^\s/:\[\]]+){PORT}(/\S*)?", re.IGNORECASE)
 
 
-def split_keys(separated: str) -> list[str]:
-    """The keys of SECRET_KEY_FALLBACKS."""
-    return [key.strip() for key in separated.split(",") if key.strip()]
+def split(separated: str) -> list[str]:
+    """The entries of a setting that is a list, such as SECRET_KEY_FALLBACKS; blank ones are dropped."""
+    return [entry.strip() for entry in separated.split(",") if entry.strip()]
 
 
 def is_strong(key: str) -> bool:
@@ -58,7 +59,8 @@ _CHECKS: Mapping[str, Callable[[str], object]] = {
     "SPOTIFY_REDIRECT_URI": lambda value: not value or _REDIRECT_URI.fullmatch(value),
     "SPOTIFY_SCOPE": _SCOPE.fullmatch,
     "SECRET_KEY": is_strong,
-    "SECRET_KEY_FALLBACKS": lambda value: all(map(is_strong, split_keys(value))),
+    "SECRET_KEY_FALLBACKS": lambda value: all(map(is_strong, split(value))),
+    "FRONTEND_ORIGINS": lambda value: all(map(_ORIGIN.fullmatch, split(value))),
     "USERS_TABLE": _TABLE.fullmatch,
     "SPOTIFY_ACCOUNTS_URL": _is_url_of(ACCOUNTS_URL),
     "SPOTIFY_API_URL": _is_url_of(API_URL),
@@ -88,7 +90,7 @@ class Config:
         self.client_id = read(settings, "SPOTIFY_CLIENT_ID")
         self.client_secret = read(settings, "SPOTIFY_CLIENT_SECRET")
         self.scope = read(settings, "SPOTIFY_SCOPE")
-        self.secret_keys = (*split_keys(read(settings, "SECRET_KEY_FALLBACKS")), read(settings, "SECRET_KEY"))
+        self.secret_keys = (*split(read(settings, "SECRET_KEY_FALLBACKS")), read(settings, "SECRET_KEY"))
         """Oldest first, as itsdangerous expects them: the last one signs, all of them verify."""
         self.users_table = read(settings, "USERS_TABLE")
         self.accounts_url = read(settings, "SPOTIFY_ACCOUNTS_URL")
@@ -114,6 +116,21 @@ def own_address(settings: Mapping[str, str]) -> Sequence[str]:
     if uri and not parts:
         raise ConfigurationError(*faults(settings))
     return parts.groups() if parts else ()
+
+
+def frontends(settings: Mapping[str, str], own_origin: str) -> Sequence[str]:
+    """The origins of FRONTEND_ORIGINS. One on a loopback host must be on the very host of the app.
+
+    Raises:
+        ConfigurationError: one of them is unusable, or is the app's own. All other faults are named with it.
+    """
+    origins = split(read(settings, "FRONTEND_ORIGINS"))
+    host = re.sub(r":\d+$", "", own_origin)
+    wrong = "FRONTEND_ORIGINS" in faults(settings) if origins else False
+    strange = (re.sub(r":\d+$", "", origin) != host for origin in origins if origin.startswith("http:"))
+    if wrong or own_origin in origins or any(strange):
+        raise ConfigurationError(*sorted({*faults(settings), "FRONTEND_ORIGINS"}))
+    return origins
 
 
 def read(settings: Mapping[str, str], name: str) -> str:

@@ -25,6 +25,8 @@
     │   ├── SpotifyUnreachable    502  spotify_unreachable
     │   └── SpotifyMalformed      502  spotify_malformed
     │       └── ProfileInvalid    502  profile_invalid
+    ├── LoginRequired             401  login_required
+    │   └── LoginLoops            401  login_loops
     └── UsersUnavailable          503  users_unavailable
 
 Every leaf has a `status` (HTTP), a `reason` (the code in the log), a `title`, a `message` that says what
@@ -50,6 +52,9 @@ class LoginError(Exception):
 
     offers_logout: ClassVar[bool] = False
     """Whether the page links to /logout beside /login and /."""
+
+    asks_to_log_in: ClassVar[bool] = False
+    """Whether a navigation is redirected to /login instead."""
 
     settings: tuple[str, ...] = ()
     """The settings at fault, by name, for the log."""
@@ -103,6 +108,27 @@ class Prefetched(LoginError):
     title = "Not yet"
     message = "This page cannot be loaded in advance."
     remedy = "Open the link to continue."
+
+
+class LoginRequired(LoginError):
+    """A page for logged-in users, and a visitor who is not logged in."""
+
+    status = 401
+    reason = "login_required"
+    title = "You are not logged in"
+    message = "This page is for logged-in users."
+    remedy = "Log in to see it."
+    asks_to_log_in = True
+
+
+class LoginLoops(LoginRequired):
+    """Logins lead back to the page again and again without a session: redirecting once more would not end."""
+
+    reason = "login_loops"
+    title = "Your browser does not stay logged in"
+    message = "You logged in, but your browser did not send back the cookie of this site."
+    remedy = "Allow cookies for this site, then log in again."
+    asks_to_log_in = False
 
 
 class LoginRefused(LoginError):

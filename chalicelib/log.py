@@ -31,7 +31,7 @@ class Line(TypedDict, total=False):
     reason: str
     """A code of errors.py or parameters.py."""
     detail: str
-    """An endpoint with a status or a cause, an AWS error code, or the secondary step that failed."""
+    """An endpoint with a status or a cause, an AWS error code, the secondary step that failed, or `return_to_refused`."""
     settings: tuple[str, ...]
     """Names of settings that are missing or unusable."""
     security: bool

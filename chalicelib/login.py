@@ -8,7 +8,7 @@ import secrets
 import time
 from dataclasses import dataclass, field
 
-from chalicelib.cookies import Jar, Seal
+from chalicelib.cookies import Jar, Seal, decode, encode
 from chalicelib.errors import LoginExpired, LoginSpent, LoginUnknown
 
 LIFETIME = 600
@@ -16,7 +16,14 @@ LIFETIME = 600
 
 COOKIE = "spotify-login-"
 MOST = 5
-"""Attempts that a browser may have at a time; the oldest is dropped. Keeps all cookies under 1 KB."""
+"""Attempts that a browser may have at a time; the oldest is dropped.
+
+All cookies stay under 1 KB, and with five pages to return to of the longest length under 7 KB, of the 10,240 bytes that
+API Gateway accepts as headers.
+"""
+
+LOOP_SECONDS = 30
+"""Two logins that lead back to the same page in this time, without a session, are a loop."""
 
 _NAME = COOKIE + "[0-9a-f]{8}"
 _STATE = re.compile(r"[\w-]{22,}\.(\d{10,11})", re.ASCII)
@@ -32,11 +39,14 @@ class Attempt:
     """RFC 7636 §4.1; empty once the attempt is spent."""
     spent_on: str = ""
     """A digest of the authorization response that spent it; empty before."""
+    return_to: str = ""
+    """Where the login returns to, as it was given; empty for the home page."""
 
     @classmethod
-    def begin(cls) -> "Attempt":
+    def begin(cls, return_to: str = "") -> "Attempt":
         """A fresh state and verifier."""
-        return cls(f"{secrets.token_urlsafe(16)}.{int(time.time())}", secrets.token_urlsafe(32))
+        state = f"{secrets.token_urlsafe(16)}.{int(time.time())}"
+        return cls(state, secrets.token_urlsafe(32), return_to=return_to)
 
     @property
     def code_challenge(self) -> str:
@@ -65,16 +75,26 @@ class Attempts:
         self._jar = jar
         self._seal = seal
 
-    def begin(self) -> Attempt:
+    def begin(self, return_to: str = "") -> Attempt:
         """Begin an attempt beside those of other tabs; a spent one, or the oldest, makes room for a sixth."""
         # Browsers send older cookies first (RFC 6265bis §5.8.3), which decides between those of one second.
-        for oldest in sorted(self._live(), key=lambda attempt: (not attempt.spent_on, attempt.seconds_left))[
-            : 1 - MOST
-        ]:
+        oldest_first = sorted(self._live(), key=lambda attempt: (not attempt.spent_on, attempt.seconds_left))
+        for oldest in oldest_first[: 1 - MOST]:
             self._jar.clear(_name(oldest.state))
-        attempt = Attempt.begin()
+        attempt = Attempt.begin(return_to)
         self._write(attempt, LIFETIME)
         return attempt
+
+    def return_to(self, state: str) -> str:
+        """Where the attempt that a state names returns to; empty for the home page, or if there is none."""
+        attempt = self._read(_name(state))
+        return attempt.return_to if attempt else ""
+
+    def loops(self, return_to: str) -> bool:
+        """Whether logins lead back to a page again and again without a session."""
+        since = time.time() - LOOP_SECONDS
+        spent = [attempt for attempt in self._live() if attempt.spent_on and attempt.return_to == return_to]
+        return sum(begun_at(attempt.state) >= since for attempt in spent) >= 2
 
     def spend(self, state: str, response: str) -> Attempt | None:
         """Spend the attempt that a callback's state names; None if this very response has spent it before.
@@ -96,7 +116,7 @@ class Attempts:
             raise LoginExpired
         digest = hashlib.sha256(response.encode()).hexdigest()[:16]
         if not attempt.spent_on:
-            self._write(Attempt(state, "", digest), attempt.seconds_left)
+            self._write(Attempt(state, "", digest, attempt.return_to), attempt.seconds_left)
             return attempt
         if attempt.spent_on != digest:
             raise LoginSpent
@@ -108,12 +128,13 @@ class Attempts:
 
     def _read(self, name: str) -> Attempt | None:
         match self._seal.open(self._jar.get(name)):
-            case [token, begun, code_verifier, spent_on]:
-                return Attempt(f"{token}.{begun}", code_verifier, spent_on)
+            case [token, begun, code_verifier, spent_on, return_to]:
+                return Attempt(f"{token}.{begun}", code_verifier, spent_on, decode(return_to))
         return None
 
     def _write(self, attempt: Attempt, max_age: int) -> None:
-        value = self._seal.sign(attempt.state, attempt.code_verifier, attempt.spent_on)
+        fields = attempt.state, attempt.code_verifier, attempt.spent_on, encode(attempt.return_to)
+        value = self._seal.sign(*fields)
         self._jar.set(_name(attempt.state), value, max_age)
 
 

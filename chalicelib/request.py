@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 from chalice.app import Request as ChaliceRequest
 
 from chalicelib import address as addresses
+from chalicelib import return_to
 from chalicelib.address import Address
-from chalicelib.config import own_address
+from chalicelib.config import frontends, own_address
 from chalicelib.cookies import Jar
 from chalicelib.deadline import Deadline
 
@@ -16,6 +18,10 @@ MOVED = "moved"
 
 SHOW_DIALOG = "show_dialog"
 """The query parameter of `/login`, named as at Spotify, that lets the user choose another account."""
+
+
+RETURNING = ("/login", "/logout")
+"""The routes that return to a page. All others ignore the parameter."""
 
 
 class Request:
@@ -27,25 +33,62 @@ class Request:
         """Read a request as API Gateway or `chalice local` passes it on.
 
         Raises:
-            ConfigurationError, BadRequest: the app's own address is unknown (see `address.resolve`).
+            ConfigurationError, BadRequest: the app's own address is unknown, or FRONTEND_ORIGINS unusable.
         """
         event, context, host = received.to_original_event(), received.context, _header(received, "host")
         self.settings = settings
         self.deadline = deadline
         self.address = addresses.resolve(context, host, own_address(settings), on_lambda=on_lambda)
         """The app's own, whatever address the request was sent to."""
+        self.frontends = frontends(settings, self.address.origin)
+        """The origins of front ends that may read who is logged in, and that a login may return to."""
         _, self.path = addresses.split_path(context)
         """The path of the route, without the app's base path."""
         self.query: Mapping[str, Sequence[str]] = event.get("multiValueQueryStringParameters") or {}
         self.jar = Jar(_cookie_header(event), secure=self.address.secure)
-        arrived = str(context.get("domainName") or host).lower()
-        self.wrong_host = arrived not in ("", self.address.host) and MOVED not in self.query
-        """Whether it was sent to another host than the app's own, and not yet redirected."""
-        self.own, self.foreign = _origin(received, self.address)
-        """Whether a page of this app or the user made the browser send it, and whether another site did.
-        Where the browser does not tell, neither is true.
+        self.own, self.foreign = _origin(received, self.address, self.frontends)
+        """Whether a page of this app or of a listed front end, or the user, made the browser send it; whether
+        another site did. If the browser does not tell, neither."""
+        self._received = received
+        self.return_to = self._asked_return_to()
+        """Where to return to, as it was given; "" for the home page."""
+
+    @property
+    def return_to_refused(self) -> bool:
+        """Whether it asked to return to a place that is not allowed."""
+        return self.path in RETURNING and return_to.NAME in self.query and not self.return_to
+
+    @property
+    def source_ip(self) -> str:
+        """Where it came from, by API Gateway; "" elsewhere."""
+        return str((self._received.context.get("identity") or {}).get("sourceIp") or "")
+
+    @property
+    def wrong_host(self) -> bool:
+        """Whether it was sent to another host than the app's own, and is to be redirected there.
+
+        It is redirected once. A fetch() is not: its Origin would become `null`.
         """
-        self.source_ip = str((context.get("identity") or {}).get("sourceIp") or "")
+        context, host = self._received.context, _header(self._received, "host")
+        arrived = str(context.get("domainName") or host).lower()
+        return arrived not in ("", self.address.host) and not self.wants_json and MOVED not in self.query
+
+    @property
+    def wants_json(self) -> bool:
+        """Whether the response must be JSON."""
+        return wants_json(self._received)
+
+    @property
+    def frontend(self) -> str:
+        """The origin of the listed front end that sent it with fetch(), or ""."""
+        origin = _header(self._received, "origin")
+        return origin if origin in self.frontends else ""
+
+    @property
+    def navigates(self) -> bool:
+        """Whether its response replaces the page that the user sees."""
+        destination = _header(self._received, "sec-fetch-dest").lower()
+        return self._received.method == "GET" and destination in ("", "document")
 
     @property
     def show_dialog(self) -> bool:
@@ -55,9 +98,31 @@ class Request:
     @property
     def own_url(self) -> str:
         """The same request at the app's own address, marked as redirected there."""
-        return self.address.url(
-            f"{self.path}?{MOVED}=1" + (f"&{SHOW_DIALOG}=true" if self.show_dialog else "")
-        )
+        return self.address.url(f"{self.path}?{urlencode({MOVED: '1', **self.query}, doseq=True)}")
+
+    @property
+    def path_and_query(self) -> str:
+        """The same request as a value of `return_to`."""
+        query = urlencode({name: values for name, values in self.query.items() if name != MOVED}, doseq=True)
+        return self.path + (f"?{query}" if query else "")
+
+    @property
+    def return_url(self) -> str:
+        """The absolute URL to return to. It is judged again here, because the settings may have changed."""
+        return self._resolve(self.return_to) or self.address.url("/")
+
+    def link(self, path: str, **query: str) -> str:
+        """The URL of a route that goes on with where this request returns to."""
+        kept = {return_to.NAME: self.return_to} if self._resolve(self.return_to) else {}
+        text = urlencode({**query, **kept})
+        return self.address.url(path) + (f"?{text}" if text else "")
+
+    def _asked_return_to(self) -> str:
+        asked = self.query.get(return_to.NAME, []) if self.path in RETURNING else []
+        return asked[0] if len(asked) == 1 and self._resolve(asked[0]) else ""
+
+    def _resolve(self, text: str) -> str:
+        return return_to.resolve(text, self.address.url(""), self.frontends)
 
 
 def is_prefetch(received: ChaliceRequest) -> bool:
@@ -68,24 +133,38 @@ def is_prefetch(received: ChaliceRequest) -> bool:
     return any("prefetch" in _header(received, name).lower() for name in ("sec-purpose", "purpose", "x-moz"))
 
 
+def wants_json(received: ChaliceRequest) -> bool:
+    """Whether the Accept header names JSON and not HTML (RFC 9110 §12.5.1)."""
+    names = [part.partition(";")[0].strip().lower() for part in _header(received, "accept").split(",")]
+    return "application/json" in names and "text/html" not in names
+
+
 def _header(received: ChaliceRequest, name: str) -> str:
     value = received.headers.get(name)
     return value.strip() if isinstance(value, str) else ""
 
 
-def _origin(received: ChaliceRequest, address: Address) -> tuple[bool, bool]:
+def _origin(received: ChaliceRequest, address: Address, frontends: Sequence[str]) -> tuple[bool, bool]:
     """Whether a request is our own, and whether it is foreign.
 
     Fetch Metadata decides, which no page can forge; `none` is a typed address or a bookmark. Browsers without
     it (Safari before 16.4) send at least the Referer with links of ours. A request without any of these is
     neither, but on loopback http, where it comes from a program such as curl, it is the user's own.
     """
-    if site := _header(received, "sec-fetch-site").lower():
-        own = site in ("none", "same-origin")
-        return own, not own
     sources = [source for name in ("origin", "referer") if (source := _header(received, name))]
+    if site := _header(received, "sec-fetch-site").lower():
+        own = site in ("none", "same-origin") or _is_sent_by(frontends, sources, received)
+        return own, not own
     foreign = any(not f"{source}/".startswith(f"{address.origin}/") for source in sources)
     return not foreign and (bool(sources) or not address.secure), foreign
+
+
+def _is_sent_by(frontends: Sequence[str], sources: Sequence[str], received: ChaliceRequest) -> bool:
+    """Whether the user followed a link on a listed front end. An image or a frame on one is not enough."""
+    wanted = {"sec-fetch-site": "same-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+    navigation = all(_header(received, name).lower() == value for name, value in wanted.items())
+    listed = ["/".join(source.split("/", 3)[:3]) in frontends for source in sources]
+    return navigation and bool(listed) and all(listed)
 
 
 def _cookie_header(event: Mapping[str, Any]) -> str:

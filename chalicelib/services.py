@@ -11,7 +11,7 @@ from chalicelib import config as settings_of
 from chalicelib.config import AWS_NAMES, NAMES, Config
 from chalicelib.cookies import Seal
 from chalicelib.deadline import STORAGE_SECONDS, Deadline
-from chalicelib.errors import ConfigurationError
+from chalicelib.errors import ConfigurationError, LoginLoops, LoginRequired
 from chalicelib.login import Attempts
 from chalicelib.request import Request
 from chalicelib.sessions import Sessions, User
@@ -99,6 +99,21 @@ def current_user(request: Request) -> User | None:
         UsersUnavailable: the users table did not respond.
     """
     return sessions(request).current_user()
+
+
+def require_user(request: Request) -> User:
+    """The logged-in user. A visitor who is not logged in is sent to log in, and returns to this page.
+
+    Raises:
+        LoginRequired: no one is logged in. A navigation is redirected to /login; anything else gets this error.
+        LoginLoops: the visitor was sent to log in twice already, without a session to show for it.
+        UsersUnavailable: the users table did not respond.
+    """
+    user = current_user(request)
+    if user is None:
+        request.return_to = request.path_and_query
+        raise LoginLoops if attempts(request).loops(request.return_to) else LoginRequired
+    return user
 
 
 def _spotify(config: Config, deadline: Deadline) -> "Spotify":

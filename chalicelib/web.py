@@ -11,10 +11,10 @@ from chalice import Response
 from chalice.app import CaseInsensitiveMapping
 from chalice.app import Request as ChaliceRequest
 
-from chalicelib import log, pages, services
+from chalicelib import documents, log, pages, services
 from chalicelib.deadline import Deadline
 from chalicelib.errors import LoginError, MethodNotAllowed, Prefetched
-from chalicelib.request import Request, is_prefetch
+from chalicelib.request import Request, is_prefetch, wants_json
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -22,6 +22,7 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
+    "Vary": "Accept, Origin",
     "X-Content-Type-Options": "nosniff",
 }
 """Every response has these, redirects and errors too."""
@@ -29,23 +30,31 @@ HEADERS = {
 HSTS = {"Strict-Transport-Security": "max-age=31536000"}
 """Every response over https has this. Not for subdomains: the host may be shared."""
 
+HTML = "text/html; charset=utf-8"
+
 CLEAR_CACHE = {"Clear-Site-Data": '"cache"'}
 """A logout has this: `no-store` does not keep pages out of a browser's back/forward cache."""
 
 
 class Result(NamedTuple):
-    """What a route decides: a page or a redirect, and what the log says about it."""
+    """What a route decides: a page, a document or a redirect, and what the log says about it."""
 
     status: int
-    html: str = ""
+    body: str = ""
     headers: Mapping[str, str] = {}
     line: Mapping[str, Any] = {}
     """Arguments of `log.write`; without any, nothing is logged."""
+    content_type: str = HTML
 
 
 def page(html: str) -> Result:
     """Respond with a page."""
     return Result(200, html)
+
+
+def document(json: str) -> Result:
+    """Respond with JSON, which a listed front end may read too."""
+    return Result(200, json, content_type=documents.JSON)
 
 
 def redirect(
@@ -96,9 +105,9 @@ def _respond(route: Route, event: str, received: Any, *, moves: bool) -> Respons
         request = _read(received)
         result = redirect(request.own_url) if moves and request.wrong_host else route(request)
     except LoginError as error:
-        result = _failure(error, reference, request)
+        result = _failure(error, reference, request, received)
     except Exception as bug:  # noqa: BLE001 - whatever it is, the visitor gets a page
-        result = _failure(LoginError(), reference, request, log.origin_of(bug))
+        result = _failure(LoginError(), reference, request, received, log.origin_of(bug))
     if result.line:
         elapsed = round((time.monotonic() - started) * 1000)
         about = {"event": event, "status": result.status, "request_id": reference, "duration_ms": elapsed}
@@ -121,22 +130,35 @@ def _read(received: ChaliceRequest) -> Request:
     return Request(received, services.settings(deadline), deadline, on_lambda=services.on_lambda())
 
 
-def _failure(error: LoginError, reference: str, request: Request | None, bug: str = "") -> Result:
+def _failure(
+    error: LoginError, reference: str, request: Request | None, received: ChaliceRequest, bug: str = ""
+) -> Result:
+    if error.asks_to_log_in and request and request.navigates and not request.wants_json:
+        return redirect(request.link("/login"))
     line: dict[str, Any] = {"outcome": "refused" if error.status < 500 else "failed", "error": bug}
     line |= {name: getattr(error, name) for name in ("reason", "detail", "settings", "security")}
     if error.settings:
         line["event"] = "configuration"
     if request and error.security:
         line["source"] = log.source(request.source_ip, services.config(request).secret_keys[-1])
-    html = pages.failure(error, reference, request.address if request else None)
     headers = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
-    return Result(error.status, html, headers, {} if isinstance(error, Prefetched) else line)
+    silent = error.asks_to_log_in or isinstance(error, Prefetched)
+    if wants_json(received):
+        text = documents.problem(error, reference)
+        return Result(error.status, text, headers, {} if silent else line, documents.PROBLEM)
+    return Result(error.status, pages.failure(error, reference, request), headers, {} if silent else line)
 
 
 def _response(result: Result, request: Request | None) -> Response:
     https = request is not None and request.address.secure
-    headers: dict[str, Any] = {**_headers(https=https), "Content-Type": "text/html; charset=utf-8"}
-    headers |= result.headers
+    headers: dict[str, Any] = {**_headers(https=https), "Content-Type": result.content_type, **result.headers}
+    if request and request.frontend and result.content_type != HTML:
+        headers |= {
+            "Access-Control-Allow-Origin": request.frontend,
+            "Access-Control-Allow-Credentials": "true",
+        }
+    if result.status == 401:  # RFC 9110 §11.6.1 requires a challenge; no browser asks for a cookie
+        headers["WWW-Authenticate"] = "Cookie"
     if request and (cookies := request.jar.headers()):
         headers["Set-Cookie"] = cookies
-    return Response(result.html, headers, result.status)
+    return Response(result.body, headers, result.status)

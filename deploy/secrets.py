@@ -12,12 +12,18 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from chalicelib.config import split_keys
+from chalicelib.config import split
 from deploy.account import Account
 from deploy.stage import Problem, Stage, Stop
 
 KEY, FALLBACKS = "SECRET_KEY", "SECRET_KEY_FALLBACKS"
-GIVEN = ("SPOTIFY_CLIENT_ID", "SPOTIFY_CLIENT_SECRET", "SPOTIFY_REDIRECT_URI", "SPOTIFY_SCOPE")
+GIVEN = (
+    "SPOTIFY_CLIENT_ID",
+    "SPOTIFY_CLIENT_SECRET",
+    "SPOTIFY_REDIRECT_URI",
+    "SPOTIFY_SCOPE",
+    "FRONTEND_ORIGINS",
+)
 """The settings that `make deploy` stores if its environment has them."""
 
 KNOWN_EVERYWHERE = 370.0
@@ -79,7 +85,7 @@ class Secrets:
         """
         stored = self._existing_key()
         key = stored[KEY]
-        fallbacks = split_keys(stored[FALLBACKS]) if FALLBACKS in stored else []
+        fallbacks = split(stored[FALLBACKS]) if FALLBACKS in stored else []
         if fallbacks[:1] == [key]:  # interrupted before the last step
             self._finish(fallbacks)
             say("The interrupted rotation is complete.")
@@ -98,7 +104,7 @@ class Secrets:
                 f"You can interrupt this, and continue later:\n    make rotate-key STAGE={self._stage}"
             )
             sleep(left)
-        if split_keys(self.read().get(FALLBACKS, "")) != fallbacks:
+        if split(self.read().get(FALLBACKS, "")) != fallbacks:
             raise Stop(
                 Problem(
                     "The keys were replaced meanwhile, so this rotation ends.",

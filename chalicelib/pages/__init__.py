@@ -12,6 +12,7 @@ from markupsafe import Markup
 from chalicelib.address import Address
 from chalicelib.errors import LoginError
 from chalicelib.profile import PICTURE_HOSTS
+from chalicelib.request import Request
 from chalicelib.sessions import User
 
 HERE = Path(__file__).parent
@@ -27,13 +28,17 @@ CONTENT_SECURITY_POLICY = (
 """Nothing but our style sheet, the empty icon and Spotify's profile pictures (CSP Level 3)."""
 
 
-def home(user: User | None, scope: str, address: Address) -> str:
-    """The home page, with the logged-in user if there is one; `scope` is what a login asks for."""
+def home(user: User | None, scope: str, address: Address, *, ended: bool = False) -> str:
+    """The home page, with the logged-in user if there is one; `scope` is what a login asks for.
+
+    `ended` explains that the browser's session was ended elsewhere.
+    """
     links = {"login": address.url("/login"), "logout": address.url("/logout")}
     if user is None:
         count = len(scope.split())
         permissions = f"{count} permission" + ("" if count == 1 else "s")
-        return _page("Log in with Spotify", "logged_out.html", permissions=permissions, **links)
+        note = _template("ended.html") if ended else ""
+        return _page("Log in with Spotify", "logged_out.html", permissions=permissions, ended=note, **links)
     profile = user.profile
     ends = datetime.fromtimestamp(user.session_ends, UTC)
     return _page(
@@ -49,22 +54,22 @@ def home(user: User | None, scope: str, address: Address) -> str:
     )
 
 
-def ask_to_log_in(address: Address) -> str:
+def ask_to_log_in(request: Request) -> str:
     """Shown when another site sends a logged-in user to /login."""
-    return _page("Log in again?", "ask_to_log_in.html", login=address.url("/login"), home=address.url("/"))
+    return _page("Log in again?", "ask_to_log_in.html", login=request.link("/login"), back=request.return_url)
 
 
-def ask_to_log_out(address: Address, token: str) -> str:
+def ask_to_log_out(request: Request, token: str) -> str:
     """Shown when /logout is opened from elsewhere than a page of this app. `token` proves that it was shown."""
-    urls = {"logout": address.url("/logout"), "home": address.url("/")}
-    return _page("Log out?", "ask_to_log_out.html", token=token, **urls)
+    urls = {"logout": request.link("/logout", confirm=token), "back": request.return_url}
+    return _page("Log out?", "ask_to_log_out.html", **urls)
 
 
-def failure(error: LoginError, reference: str, address: Address | None) -> str:
+def failure(error: LoginError, reference: str, request: Request | None) -> str:
     """What happened and what to do next. Without links where the app's own address is unknown."""
     template = _template("links_with_logout.html" if error.offers_logout else "links.html")
-    urls = {name: address.url(f"/{name}") for name in ("login", "logout")} if address else {}
-    links = template.format(home=address.url("/"), **urls) if address else ""
+    urls = {name: request.link(f"/{name}") for name in ("login", "logout")} if request else {}
+    links = template.format(home=request.address.url("/"), **urls) if request else ""
     about = {"message": error.message, "remedy": _linked(error.remedy), "reference": reference}
     return _page(error.title, "failure.html", links=links, **about)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -23,6 +23,8 @@ class World:
     home: str
     spotify: str
     dynamodb: str
+    frontend_port: int
+    """The port of the front end that is listed."""
     environment: dict[str, str]
     """The environment variables of the app."""
 
@@ -37,12 +39,15 @@ class World:
 
 
 @contextmanager
-def running_world() -> Iterator[World]:
-    """Start all processes on free ports, and stop them afterwards."""
+def running_world(settings: Mapping[str, str] | None = None) -> Iterator[World]:
+    """Start all processes on free ports, with more settings for the app, and stop them afterwards."""
+    more = settings or {}
+    redirect_uri = more.get("SPOTIFY_REDIRECT_URI", "http://127.0.0.1/callback")
+    frontend_port = free_port()
     simulator = python("-m", "simulator", "--port", "0", "--allow-localhost", "--redirect-uri", LOCALHOST)
     emulator = python("-m", "local.dynamodb", "--port", "0", "--table", TABLE)
     with (
-        running([*simulator, "--redirect-uri", "http://127.0.0.1/callback"]) as spotify,
+        running([*simulator, "--redirect-uri", redirect_uri]) as spotify,
         running(emulator) as dynamodb,
     ):
         spotify_url = spotify.wait_for(r"http://\S+")[0]
@@ -55,9 +60,11 @@ def running_world() -> Iterator[World]:
             "SPOTIFY_CLIENT_SECRET": "simulated-client-secret",
             "SPOTIFY_ACCOUNTS_URL": spotify_url,
             "SPOTIFY_API_URL": spotify_url,
+            "FRONTEND_ORIGINS": f"http://127.0.0.1:{frontend_port}",
+            **more,
         }
         port = free_port()
         app = python("-m", "local.server", "--host", "127.0.0.1", "--port", str(port), "--no-autoreload")
         with running(app, environment):
             wait_until_served(port)
-            yield World(f"http://127.0.0.1:{port}", spotify_url, dynamodb_url, environment)
+            yield World(f"http://127.0.0.1:{port}", spotify_url, dynamodb_url, frontend_port, environment)

@@ -105,7 +105,7 @@ def test_a_finished_login_makes_room_before_an_unfinished_one() -> None:
     lines = []
     for attempt in (waiting, *finished):
         name = hashlib.sha256(attempt.state.encode()).hexdigest()[:8]
-        value = seal.sign(attempt.state, attempt.code_verifier, attempt.spent_on)
+        value = seal.sign(attempt.state, attempt.code_verifier, attempt.spent_on, "")
         lines.append(f"__Host-spotify-login-{name}={value}")
     pending, jar = attempts(*lines)
     pending.begin()

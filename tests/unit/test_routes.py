@@ -269,7 +269,8 @@ class TestLogin:
     ) -> None:
         monkeypatch.setenv("SPOTIFY_REDIRECT_URI", "https://login.example.com/callback")
         assert visitor.get("/login?show_dialog=true").location.endswith("/login?moved=1&show_dialog=true")
-        assert visitor.get("/login?show_dialog=yes").location == "https://login.example.com/login?moved=1"
+        other = visitor.get("/login?show_dialog=yes&a=%0d%0ab").location
+        assert other == "https://login.example.com/login?moved=1&show_dialog=yes&a=%0D%0Ab", "escaped again"
 
     def test_a_login_takes_no_oauth_parameter_from_its_query(self, visitor: GatewayVisitor) -> None:
         reply = visitor.get("/login?redirect_uri=https://evil.example&client_id=x&scope=y&state=z")

@@ -1,0 +1,402 @@
+"""After the login: returning, who is logged in as JSON, front ends, protected routes. Through API Gateway."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import pytest
+from chalice import Chalice
+
+from app import app as the_app
+from chalicelib import services, web
+from chalicelib.cookies import Seal, encode
+from chalicelib.login import COOKIE, MOST, Attempt, Attempts
+from chalicelib.request import Request
+from tests.support.gateway import STAGE_URL, GatewayVisitor, event, reply_of
+from tests.support.table import Table
+from tests.support.visitor import Reply
+from tests.support.world import SECRET_KEY
+
+FRONTEND = "https://app.example.com"
+JSON = {"Accept": "application/json"}
+SAME_SITE = {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+LINK = {**SAME_SITE, "Referer": f"{FRONTEND}/"}
+
+
+@pytest.fixture(autouse=True)
+def listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRONTEND_ORIGINS", f"{FRONTEND},https://other.example.com:8443")
+
+
+def log_in(visitor: GatewayVisitor, return_to: str, **headers: str) -> Reply:
+    reply = visitor.get(f"/login?{urlencode({'return_to': return_to})}", headers or None)
+    assert reply.status == 307, reply
+    return visitor.get(visitor.agree(reply.location))
+
+
+class TestReturning:
+    @pytest.mark.parametrize(
+        ("return_to", "target"),
+        [
+            ("/account?tab=2", f"{STAGE_URL}/account?tab=2"),
+            (f"{FRONTEND}/a?b=c#d", f"{FRONTEND}/a?b=c#d"),
+            ("//evil.example", f"{STAGE_URL}/"),
+            ("/logout", f"{STAGE_URL}/"),
+        ],
+    )
+    def test_a_login_returns_to_where_it_was_asked_to(
+        self, visitor: GatewayVisitor, return_to: str, target: str
+    ) -> None:
+        assert log_in(visitor, return_to).location == target
+
+    def test_a_refused_page_is_logged_without_its_value_and_the_login_goes_on(
+        self, visitor: GatewayVisitor, log: list[dict[str, Any]]
+    ) -> None:
+        assert log_in(visitor, "https://evil.example/").location == f"{STAGE_URL}/"
+        assert [line.get("detail") for line in log] == ["return_to_refused", None]
+        assert "evil" not in json.dumps(log)
+
+    def test_a_parameter_given_twice_is_refused(self, visitor: GatewayVisitor) -> None:
+        url = visitor.get("/login?return_to=/a&return_to=/b").location
+        assert visitor.get(visitor.agree(url)).location == f"{STAGE_URL}/"
+
+    def test_the_page_is_judged_again_at_the_end_of_the_login(
+        self, visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        url = visitor.get(f"/login?return_to={FRONTEND}/").location
+        monkeypatch.setenv("FRONTEND_ORIGINS", "")
+        assert visitor.get(visitor.agree(url)).location == f"{STAGE_URL}/"
+
+    def test_the_page_is_only_in_the_attempts_cookie(
+        self, visitor: GatewayVisitor, log: list[dict[str, Any]]
+    ) -> None:
+        begun = visitor.get("/login?return_to=/a-page-of-mine")
+        assert "a-page-of-mine" not in begun.location
+        callback = visitor.agree(begun.location)
+        assert "a-page-of-mine" not in callback
+        visitor.get(callback)
+        assert encode("/a-page-of-mine") not in visitor.cookies["__Host-spotify-session"]
+        assert "a-page-of-mine" not in json.dumps(log)
+
+    def test_a_reloaded_callback_returns_there_too(self, visitor: GatewayVisitor) -> None:
+        callback = visitor.agree(visitor.get("/login?return_to=/account").location)
+        assert visitor.get(callback).location == visitor.get(callback).location == f"{STAGE_URL}/account"
+
+    def test_the_log_in_link_of_an_error_page_keeps_it(self, visitor: GatewayVisitor) -> None:
+        reply = visitor.get(visitor.cancel(visitor.get("/login?return_to=/account?tab=2").location))
+        assert reply.status == 400
+        assert f"{STAGE_URL}/login?return_to={quote('/account?tab=2', safe='')}" in reply.links
+
+    def test_a_logout_returns_to_where_it_was_asked_to(self, visitor: GatewayVisitor) -> None:
+        visitor.log_in()
+        assert visitor.get(f"/logout?return_to={FRONTEND}/bye").location == f"{FRONTEND}/bye"
+        assert visitor.get("/logout?return_to=//evil.example").location == f"{STAGE_URL}/"
+
+    def test_other_routes_ignore_the_parameter(self, visitor: GatewayVisitor) -> None:
+        assert visitor.get("/callback?return_to=/account").links == [f"{STAGE_URL}/login", f"{STAGE_URL}/"]
+
+    @pytest.mark.parametrize("path", ["/login", "/logout"])
+    def test_a_page_that_asks_leads_there_either_way(self, visitor: GatewayVisitor, path: str) -> None:
+        visitor.log_in()
+        asked = visitor.get(f"{path}?return_to=/account", {"Sec-Fetch-Site": "cross-site"})
+        go_on, cancel = asked.links
+        assert cancel == f"{STAGE_URL}/account"
+        assert go_on.endswith("return_to=%2Faccount")
+
+    def test_an_ended_session_is_not_asked_whether_to_log_in_again(
+        self, visitor: GatewayVisitor, table: Table
+    ) -> None:
+        visitor.log_in()
+        (item,) = table.items()
+        table.delete(item["account_id"]["S"])
+        assert visitor.get("/login", {"Sec-Fetch-Site": "cross-site"}).status == 307
+
+    def test_five_attempts_of_the_longest_length_fit_into_the_headers(self, visitor: GatewayVisitor) -> None:
+        now = str(int(time.time()))
+        longest = Seal("session", [SECRET_KEY]).sign(encode("k" * 2048), "l" * 22, "s" * 16, now, now)
+        visitor.cookies["__Host-spotify-session"] = longest
+        for number in range(MOST):
+            visitor.get("/login?return_to=" + quote(f"/{number}".ljust(512, "x")))
+        header = "; ".join(f"{name}={value}" for name, value in visitor.cookies.items())
+        assert len([name for name in visitor.cookies if COOKIE in name]) == MOST
+        assert 6000 < len(header) < 8000, "API Gateway accepts 10,240 bytes of headers"
+
+
+class TestWhoAmI:
+    def test_json_says_that_no_one_is_logged_in_with_nothing_configured(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("SPOTIFY_CLIENT_ID", "SPOTIFY_CLIENT_SECRET", "SECRET_KEY", "USERS_TABLE"):
+            monkeypatch.delenv(name, raising=False)
+        reply = GatewayVisitor().get("/", JSON)
+        assert (reply.headers["content-type"], reply.text) == ("application/json", '{"user": null}')
+
+    def test_json_has_four_fields_of_the_user_and_the_end_of_the_session(
+        self, visitor: GatewayVisitor
+    ) -> None:
+        visitor.log_in()
+        document = json.loads(visitor.get("/", JSON).text)
+        assert set(document) == {"user", "session_ends"}
+        assert set(document["user"]) == {"account_id", "id", "display_name", "picture"}
+        assert document["user"]["id"] == "pia.premium"
+        ends = time.mktime(time.strptime(document["session_ends"], "%Y-%m-%dT%H:%M:%SZ")) - time.timezone
+        assert abs(ends - time.time() - 7 * 24 * 3600) < 10
+
+    @pytest.mark.parametrize(
+        ("accept", "is_json"),
+        [
+            ("application/json", True),
+            ("APPLICATION/JSON;q=0.9, */*", True),
+            ("application/json, text/html", False),
+            ("*/*", False),
+            ("application/jsonx", False),
+            ("", False),
+        ],
+    )
+    def test_only_a_request_that_asks_for_json_and_not_for_html_gets_it(
+        self, visitor: GatewayVisitor, accept: str, is_json: bool
+    ) -> None:
+        assert visitor.get("/", {"Accept": accept}).text.startswith("{") == is_json
+
+    def test_an_ended_session_is_explained_until_the_next_login(
+        self, visitor: GatewayVisitor, table: Table
+    ) -> None:
+        sentence = "You were logged out: this session was ended on another device or by this site."
+        assert sentence not in visitor.get("/").words
+        visitor.log_in()
+        (item,) = table.items()
+        table.delete(item["account_id"]["S"])
+        for _ in range(2):
+            reply = visitor.get("/")
+            assert sentence in reply.words
+            assert reply.user_id == "None"
+            assert reply.set_cookies == []
+        assert json.loads(visitor.get("/", JSON).text) == {"user": None, "ended": True}
+        visitor.log_in()
+        assert sentence not in visitor.get("/").words
+
+    def test_a_forged_cookie_is_not_explained(self, visitor: GatewayVisitor) -> None:
+        forged = Seal("session", ["another key of sufficient length, but another"])
+        now = str(int(time.time()))
+        visitor.cookies["__Host-spotify-session"] = forged.sign(encode("x"), "login", "session", now, now)
+        assert "You were logged out" not in visitor.get("/").words
+        assert visitor.get("/", JSON).text == '{"user": null}'
+
+    def test_an_error_is_a_problem_document_with_the_pages_status_and_reason(
+        self, visitor: GatewayVisitor, log: list[dict[str, Any]]
+    ) -> None:
+        page, problem = visitor.get("/callback?code=c&state=s"), visitor.get("/callback?code=c&state=s", JSON)
+        assert problem.headers["content-type"] == "application/problem+json"
+        document = json.loads(problem.text)
+        assert set(document) == {"type", "title", "status", "detail", "reason", "reference"}
+        assert document["status"] == problem.status == page.status == 400
+        assert document["reason"] == "login_unknown" == log[-1]["reason"]
+        assert document["reference"] == log[-1]["request_id"]
+        assert "Spotify" not in document["title"], "RFC 9457 §4.2.1: about:blank has the title of the status"
+
+    @pytest.mark.parametrize("path", ["/", "/login", "/callback", "/logout", "/callback?state=s&code=c"])
+    @pytest.mark.parametrize("headers", [{}, JSON], ids=["page", "json"])
+    def test_every_response_varies_by_accept_and_origin(
+        self, visitor: GatewayVisitor, path: str, headers: dict[str, str]
+    ) -> None:
+        assert visitor.get(path, headers).headers["vary"] == "Accept, Origin"
+
+    def test_a_request_for_json_is_not_redirected_to_the_apps_own_address(
+        self, visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SPOTIFY_REDIRECT_URI", "https://login.example.com/callback")
+        assert visitor.get("/", {}).status == 307
+        assert visitor.get("/", JSON).status == 200
+
+
+class TestFrontEnds:
+    def test_a_listed_front_end_may_read_json_and_errors_with_credentials(
+        self, visitor: GatewayVisitor
+    ) -> None:
+        for path in ("/", "/callback"):
+            headers = visitor.get(path, {**JSON, "Origin": FRONTEND}).headers
+            assert headers["access-control-allow-origin"] == FRONTEND
+            assert headers["access-control-allow-credentials"] == "true"
+
+    def test_a_listed_front_end_may_not_read_pages(self, visitor: GatewayVisitor) -> None:
+        assert "access-control-allow-origin" not in visitor.get("/", {"Origin": FRONTEND}).headers
+
+    @pytest.mark.parametrize(
+        "origin",
+        [
+            "null",
+            "*",
+            "https://app.example.com:8443",
+            "https://APP.example.com",
+            "http://app.example.com",
+            "https://app.example.com.evil.example",
+            "https://evil-app.example.com",
+            "https://app.example.com/",
+            f"{FRONTEND},https://other.example.com:8443",
+            STAGE_URL.removesuffix("/api"),
+        ],
+    )
+    def test_any_other_origin_gets_nothing(self, visitor: GatewayVisitor, origin: str) -> None:
+        headers = visitor.get("/", {**JSON, "Origin": origin}).headers
+        assert not [name for name in headers if name.startswith("access-control")]
+
+    @pytest.mark.parametrize(
+        "origins",
+        [
+            "*",
+            "null",
+            "app.example.com",
+            "https://app.example.com/",
+            "https://APP.example.com",
+            "https://*.example.com",
+            "https://app.example.com:443",
+            "http://app.example.com",
+            "http://127.0.0.1:3000",
+            f"{FRONTEND},https://other.example.com/x",
+            STAGE_URL.removesuffix("/api"),
+        ],
+    )
+    def test_an_unusable_origin_is_a_configuration_error_that_names_the_setting(
+        self,
+        visitor: GatewayVisitor,
+        monkeypatch: pytest.MonkeyPatch,
+        log: list[dict[str, Any]],
+        origins: str,
+    ) -> None:
+        monkeypatch.setenv("FRONTEND_ORIGINS", origins)
+        reply = visitor.get("/", {**JSON, "Origin": origins})
+        assert reply.status == 500
+        assert log[-1]["settings"] == ["FRONTEND_ORIGINS"]
+        assert "access-control-allow-origin" not in reply.headers
+
+    @pytest.mark.parametrize(
+        "source",
+        [
+            {"Referer": f"{FRONTEND}/page"},
+            {"Origin": FRONTEND},
+            {"Referer": f"{FRONTEND}/", "Origin": FRONTEND},
+        ],
+    )
+    def test_a_link_on_a_listed_front_end_logs_out_at_once(
+        self, visitor: GatewayVisitor, source: dict[str, str]
+    ) -> None:
+        visitor.log_in()
+        assert visitor.get("/logout", {**SAME_SITE, **source}).status == 307
+        assert visitor.see_id() == "None"
+
+    def test_a_link_on_a_listed_front_end_begins_a_login_over_a_live_session(
+        self, visitor: GatewayVisitor
+    ) -> None:
+        visitor.log_in()
+        assert visitor.get("/login", LINK).status == 307
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            SAME_SITE,
+            {**SAME_SITE, "Referer": "https://sibling.example.com/"},
+            {**LINK, "Origin": "https://sibling.example.com"},
+            {**LINK, "Sec-Fetch-Site": "cross-site"},
+            {**LINK, "Sec-Fetch-Dest": "image", "Sec-Fetch-Mode": "no-cors"},
+            {**LINK, "Sec-Fetch-Dest": "iframe"},
+            {**LINK, "Sec-Fetch-Dest": "document", "Sec-Fetch-Mode": "no-cors"},
+            {**LINK, "Referer": "https://app.example.com.evil.example/"},
+            {**LINK, "Referer": "https://app.example.com@evil.example/"},
+            {"Referer": f"{FRONTEND}/"},
+            {"Referer": "https://evil.example/"},
+            {},
+        ],
+    )
+    def test_anything_else_from_elsewhere_is_asked_before_a_logout(
+        self, visitor: GatewayVisitor, headers: dict[str, str]
+    ) -> None:
+        visitor.log_in()
+        assert visitor.get("/logout", headers).status == 200
+        assert visitor.see_id() == "pia.premium"
+
+
+class TestProtectedRoutes:
+    @pytest.fixture
+    def account(self, monkeypatch: pytest.MonkeyPatch, visitor: GatewayVisitor) -> Chalice:
+        """The app with a protected route, with a parameter in its path, as a fork would add it."""
+        fork = Chalice(app_name="fork")
+        fork.register_middleware(web.around, "http")
+        for path, views in the_app.routes.items():
+            fork.route(path)(views["GET"].view_function)
+
+        @fork.route("/items/{number}", methods=["GET"])
+        def item(number: str) -> Any:
+            return shown(number)
+
+        @web.view("item")
+        def shown_page(request: Request) -> web.Result:
+            return web.page(services.require_user(request).profile.id)
+
+        def shown(_: str) -> Any:
+            return shown_page()
+
+        @fork.route("/items/{number}", methods=["POST"])
+        def change(number: str) -> Any:
+            return shown(number)
+
+        return fork
+
+    def send(self, fork: Chalice, visitor: GatewayVisitor, method: str = "GET", **headers: str) -> Reply:
+        cookies = "; ".join(f"{name}={value}" for name, value in visitor.cookies.items())
+        sent = event("/items/7?tab=a%20b", {**headers, **({"Cookie": cookies} if cookies else {})})
+        sent |= {"httpMethod": method, "resource": "/items/{number}", "pathParameters": {"number": "7"}}
+        sent["requestContext"] |= {"httpMethod": method, "resourcePath": "/items/{number}"}
+        return reply_of(fork(sent, None))
+
+    def test_a_visitor_logs_in_and_returns_to_the_protected_page(
+        self, account: Chalice, visitor: GatewayVisitor
+    ) -> None:
+        away = self.send(account, visitor)
+        assert away.status == 307
+        assert away.location == f"{STAGE_URL}/login?return_to={quote('/items/7?tab=a+b', safe='')}"
+        back = visitor.get(visitor.agree(visitor.get(away.location).location))
+        assert back.location == f"{STAGE_URL}/items/7?tab=a+b"
+        assert self.send(account, visitor).text == "pia.premium"
+
+    @pytest.mark.parametrize(
+        ("method", "headers"),
+        [
+            ("GET", {"Sec-Fetch-Dest": "empty"}),
+            ("GET", {"Sec-Fetch-Dest": "image"}),
+            ("GET", {"Accept": "application/json"}),
+            ("POST", {}),
+            ("POST", {"Sec-Fetch-Dest": "document"}),
+        ],
+    )
+    def test_anything_but_a_navigation_gets_401_and_begins_no_attempt(
+        self, account: Chalice, visitor: GatewayVisitor, method: str, headers: dict[str, str]
+    ) -> None:
+        reply = self.send(account, visitor, method, **headers)
+        assert reply.status == 401
+        assert reply.headers["www-authenticate"] == "Cookie"
+        assert reply.set_cookies == []
+
+    def test_a_login_that_does_not_stick_ends_in_a_page_instead_of_a_loop(
+        self, account: Chalice, visitor: GatewayVisitor, log: list[dict[str, Any]]
+    ) -> None:
+        for _ in range(2):
+            away = self.send(account, visitor)
+            visitor.get(visitor.agree(visitor.get(away.location).location))
+            del visitor.cookies["__Host-spotify-session"]
+        end = self.send(account, visitor)
+        assert end.status == 401
+        assert "Your browser does not stay logged in" in end.words
+        assert log[-1]["reason"] == "login_loops"
+
+    def test_two_finished_logins_long_ago_are_no_loop(
+        self, account: Chalice, visitor: GatewayVisitor
+    ) -> None:
+        seal = Seal(Attempts.PURPOSE, [SECRET_KEY])
+        for number in range(2):
+            attempt = Attempt(f"{number:022}.{int(time.time()) - 40}", "", "0" * 16, "/items/7?tab=a+b")
+            value = seal.sign(attempt.state, "", attempt.spent_on, encode(attempt.return_to))
+            visitor.cookies[f"__Host-{COOKIE}0000000{number}"] = value
+        assert self.send(account, visitor).status == 307
