@@ -234,3 +234,37 @@ def test_h4_methods_other_than_get_do_nothing(site: Site) -> None:
             reply = site.send(path, method=method)
             assert reply.status_code == 200 or reply.status_code >= 400, method
             assert not {"Set-Cookie", "Location"} & {*reply.headers}, method
+
+
+def test_l1_a_hostile_return_to_ends_at_the_home_page(site: Site) -> None:
+    hostile = (
+        "//evil.example",
+        "/%5cevil.example",
+        "/%09/evil.example",
+        "https://evil.example/",
+        "/login",
+        "/..//x",
+    )
+    for value in hostile:
+        assert site.send(f"/logout?return_to={value}").headers["Location"] == f"{site.url}/", value
+        assert "evil" not in site.send(f"/login?return_to={value}").headers["Location"], value
+
+
+def test_l4_a_return_to_is_completed_with_the_base_path(site: Site) -> None:
+    assert site.send("/logout?return_to=/a%3Fb=c").headers["Location"] == f"{site.url}/a?b=c"
+
+
+def test_l10_an_unlisted_origin_gets_nothing(site: Site) -> None:
+    for origin in ("https://evil.example", "null", site.url):
+        for path in PATHS:
+            headers = site.send(path, {"Origin": origin, "Accept": "application/json"}).headers
+            assert not [name for name in headers if name.lower().startswith("access-control-")], path
+
+
+def test_l11_every_response_varies_and_errors_can_be_problem_documents(site: Site) -> None:
+    for accept in ("text/html", "application/json"):
+        for path in PATHS:
+            assert site.send(path, {"Accept": accept}).headers["Vary"] == "Accept, Origin", path
+    problem = site.send("/callback", {"Accept": "application/json"})
+    assert problem.headers["Content-Type"] == "application/problem+json"
+    assert problem.json()["status"] == problem.status_code == 400

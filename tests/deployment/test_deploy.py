@@ -90,7 +90,7 @@ def test_the_first_deployment_passes_smoke_and_prints_its_url(
             in done.stdout
         )
         assert re.search(r"\n    signing key  changed 20\d\d-\d\d-\d\d \d\d:\d\d UTC\n", done.stdout)
-    assert "20 passed, 1 skipped" in first.stdout, "G1 is only over https"
+    assert "24 passed, 1 skipped" in first.stdout, "G1 is only over https"
 
 
 def test_a_visitor_can_log_in_at_the_deployed_url(deployed: Emulator) -> None:

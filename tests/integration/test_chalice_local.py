@@ -71,7 +71,11 @@ def test_a_redirect_uri_on_localhost_is_used_as_configured(chalice_local: None, 
 
 def test_a_login_on_localhost_stays_on_localhost(world: World, table: Table, port: int) -> None:
     home = f"http://localhost:{port}"
-    settings = {**world.environment, "SPOTIFY_REDIRECT_URI": "http://localhost:5000/callback"}
+    settings = {
+        **world.environment,
+        "SPOTIFY_REDIRECT_URI": "http://localhost:5000/callback",
+        "FRONTEND_ORIGINS": "",
+    }
     with running([*CHALICE, "local", "--port", str(port), "--no-autoreload"], settings):
         wait_until_served(port)
         visitor = HttpVisitor(home)

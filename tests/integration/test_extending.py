@@ -17,6 +17,7 @@ PATCHES = re.findall(
 )
 
 SETUP = """
+import json
 import os
 from moto import mock_aws
 from simulator.loopback import serve
@@ -47,11 +48,18 @@ EXAMPLES = {
     assert "Subscription: premium" in visitor.get("/").words
 """,
     "a route for logged-in users": """
-    assert visitor.get("/account").location == f"{STAGE_URL}/login"
-    visitor.log_in("premium")
+    away = visitor.get("/account").location
+    assert away == f"{STAGE_URL}/login?return_to=%2Faccount"
+    assert visitor.get(visitor.agree(visitor.get(away).location)).location == f"{STAGE_URL}/account"
     assert "Only Pia Premium sees this." in visitor.get("/account").words
     visitor.get("/logout")
-    assert visitor.get("/account").location == f"{STAGE_URL}/login"
+    assert visitor.get("/account").location == away
+""",
+    "JSON for a front end": """
+    asked = {"Accept": "application/json", "Sec-Fetch-Dest": "empty"}
+    assert visitor.get("/profile", asked).status == 401
+    visitor.log_in("premium")
+    assert json.loads(visitor.get("/profile", asked).text)["product"] == "premium"
 """,
 }
 

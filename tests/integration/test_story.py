@@ -186,7 +186,7 @@ def smoke(url: str) -> subprocess.CompletedProcess[str]:
 def test_smoke_passes_against_the_app(world: World) -> None:
     done = smoke(world.home)
     assert done.returncode == 0, done.stdout
-    assert "20 passed, 1 skipped" in done.stdout
+    assert "24 passed, 1 skipped" in done.stdout
 
 
 def test_smoke_fails_against_another_server(world: World) -> None:

@@ -44,6 +44,8 @@ def page(browser: Browser) -> Iterator[Page]:
         "the server responded with a status of",
         "net::ERR_BLOCKED_BY_RESPONSE.NotSameOrigin",
         'Cleared data types: "cache"',
+        "has been blocked by CORS policy",
+        "net::ERR_FAILED",
     )
     assert [text for text in messages if not any(words in text for words in expected)] == []
 

@@ -14,12 +14,12 @@ QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
+def chromium(*options: str) -> Iterator[Browser]:
     """Run Chromium headless, and close it afterwards."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=PATH,
-            args=list(QUIET),
+            args=[*QUIET, *options],
             # By default Playwright turns off the cache that Back uses.
             ignore_default_args=["--disable-back-forward-cache"],
         )
