@@ -1,0 +1,57 @@
+"""The login and the front end of docs/frontend.md in WebKit and Firefox."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.engines import ENGINES, Engine, missing
+from tests.support.frontend import served
+from tests.support.table import Table
+from tests.support.world import World
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """A browser. If it is missing, its tests are skipped; in CI they fail."""
+    if reason := missing(request.param):
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+    with ENGINES[request.param][0](tmp_path) as started:
+        yield started
+
+
+def agree(engine: Engine) -> None:
+    """Agree at the simulated Spotify, as a user without a picture."""
+    engine.wait_for("!!document.querySelector('input[value=development]')")
+    engine.run("document.querySelector('input[value=development]').checked = true")
+    engine.click("Agree")
+
+
+def shows(text: str) -> str:
+    return f"document.readyState == 'complete' && document.body.innerText.includes('{text}')"
+
+
+def test_a_user_logs_in_and_out_here_and_on_a_front_end(engine: Engine, world: World, table: Table) -> None:
+    engine.open(world.home)
+    engine.click("Log in with Spotify")
+    agree(engine)
+    engine.wait_for(f"location.href == '{world.home}/' && {shows('Log out')}")
+    engine.run("location.reload()")
+    engine.wait_for(shows("User ID: 31deva"))
+    with served(world.home, world.frontend_port) as frontend:
+        start = f"{frontend}/albums?sort=year"
+        engine.open(start)
+        engine.wait_for(shows("Hello, "))
+        engine.click("Log out")
+        engine.wait_for(f"location.href == '{start}' && {shows('You are not logged in.')}")
+        assert table.items() == []
+        engine.click("Log in with Spotify")
+        agree(engine)
+        engine.wait_for(f"location.href == '{start}' && {shows('Hello, ')}")
+        engine.open(world.home)
+        engine.click("Log out")
+        engine.wait_for(shows("User ID: None"))
+    assert table.items() == []
