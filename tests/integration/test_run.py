@@ -231,6 +231,16 @@ def test_make_run_starts_the_local_package() -> None:
     assert 'python -m local --port "5123"' in dry.stdout
 
 
+def test_a_listed_front_end_can_ask_who_is_logged_in(clone: Path) -> None:
+    port, origin = free_port(), "http://127.0.0.1:3000"
+    with run(clone, port, {"FRONTEND_ORIGINS": origin}) as program:
+        ports_of(program)
+        asked = {"Accept": "application/json", "Origin": origin}
+        reply = requests.get(f"http://127.0.0.1:{port}/", headers=asked, timeout=5)
+    assert reply.json() == {"user": None}
+    assert reply.headers["Access-Control-Allow-Origin"] == origin
+
+
 def test_fifty_simultaneous_requests_all_get_a_response(clone: Path) -> None:
     port = free_port()
     with run(clone, port) as program:
