@@ -58,6 +58,7 @@ def callback(request: Request) -> web.Result:
     code, spotify = response.authorization_code(), services.spotify(request)
     access_token = spotify.exchange(code, attempt.code_verifier, request.address.redirect_uri)
     session, note = services.sessions(request).open(spotify.fetch_profile(access_token))
+    attempts.complete(attempt, response.code)
     return web.redirect(request.return_url, "completed", session.login_id, detail=note)
 
 
@@ -72,4 +73,5 @@ def logout(request: Request) -> web.Result:
     ended = sessions.close()
     if ended is None:
         return web.redirect(request.return_url, **web.CLEAR_CACHE)
+    services.attempts(request).forget()
     return web.redirect(request.return_url, "completed", ended.login_id, **web.CLEAR_CACHE)

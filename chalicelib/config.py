@@ -30,6 +30,9 @@ _REDIRECT_URI = re.compile(
 )
 _SIMULATOR = re.compile(rf"http://{LOOPBACK}{PORT}", re.ASCII)
 _ORIGIN = re.compile(rf"https://{DOMAIN}(?!:443$){PORT}|http://{LOOPBACK}(?!:80$){PORT}", re.ASCII)
+_NO_NAME = re.compile(
+    r"https://(localhost|(.*\.)?(\d+|0x[0-9a-f]*))(:\d+)?"
+)  # this machine, or an IPv4 address
 _ENDPOINT = re.compile(rf"|https?://(\[[0-9a-f:]+\]|[^\s/:\[\]]+){PORT}(/\S*)?", re.IGNORECASE)
 
 
@@ -53,6 +56,11 @@ def _is_url_of(spotify: str) -> Callable[[str], bool]:
     return lambda url: url == spotify or _SIMULATOR.fullmatch(url) is not None
 
 
+def _is_origin(text: str) -> bool:
+    """Whether a browser can send this as the origin of a page that is the same site as the app."""
+    return _ORIGIN.fullmatch(text) is not None and not _NO_NAME.fullmatch(text)
+
+
 _CHECKS: Mapping[str, Callable[[str], object]] = {
     "SPOTIFY_CLIENT_ID": _VSCHAR.fullmatch,
     "SPOTIFY_CLIENT_SECRET": _VSCHAR.fullmatch,
@@ -60,7 +68,7 @@ _CHECKS: Mapping[str, Callable[[str], object]] = {
     "SPOTIFY_SCOPE": _SCOPE.fullmatch,
     "SECRET_KEY": is_strong,
     "SECRET_KEY_FALLBACKS": lambda value: all(map(is_strong, split(value))),
-    "FRONTEND_ORIGINS": lambda value: all(map(_ORIGIN.fullmatch, split(value))),
+    "FRONTEND_ORIGINS": lambda value: all(map(_is_origin, split(value))),
     "USERS_TABLE": _TABLE.fullmatch,
     "SPOTIFY_ACCOUNTS_URL": _is_url_of(ACCOUNTS_URL),
     "SPOTIFY_API_URL": _is_url_of(API_URL),
@@ -119,18 +127,23 @@ def own_address(settings: Mapping[str, str]) -> Sequence[str]:
 
 
 def frontends(settings: Mapping[str, str], own_origin: str) -> Sequence[str]:
-    """The origins of FRONTEND_ORIGINS. One on a loopback host must be on the very host of the app.
+    """The origins of FRONTEND_ORIGINS.
 
     Raises:
-        ConfigurationError: one of them is unusable, or is the app's own. All other faults are named with it.
+        ConfigurationError: they are not usable together with the app's own. All other faults are named with it.
     """
-    origins = split(read(settings, "FRONTEND_ORIGINS"))
-    host = re.sub(r":\d+$", "", own_origin)
-    wrong = "FRONTEND_ORIGINS" in faults(settings) if origins else False
-    strange = (re.sub(r":\d+$", "", origin) != host for origin in origins if origin.startswith("http:"))
-    if wrong or own_origin in origins or any(strange):
+    listed = read(settings, "FRONTEND_ORIGINS")
+    if not are_usable(listed, own_origin):
         raise ConfigurationError(*sorted({*faults(settings), "FRONTEND_ORIGINS"}))
-    return origins
+    return split(listed)
+
+
+def are_usable(listed: str, own_origin: str) -> bool:
+    """Whether a list of front ends suits the app's own origin: another origin, and on loopback the same host."""
+    origins = split(listed)
+    own_host = re.sub(r":\d+$", "", own_origin)
+    strange = (re.sub(r":\d+$", "", origin) != own_host for origin in origins if origin.startswith("http:"))
+    return all(map(_is_origin, origins)) and own_origin not in origins and not any(strange)
 
 
 def read(settings: Mapping[str, str], name: str) -> str:

@@ -27,7 +27,7 @@ def who(user: User | None, *, ended: bool) -> str:
 
 
 def problem(error: LoginError, reference: str) -> str:
-    """What an error page says, as a problem document, with the code and the reference of the log."""
+    """The text of an error page as a problem document, with the log's reason and reference."""
     return json.dumps(
         {
             "type": "about:blank",

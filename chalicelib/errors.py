@@ -96,7 +96,7 @@ class MethodNotAllowed(BadRequest):
 
     status = 405
     reason = "method_not_allowed"
-    title = "This address cannot be used like that"
+    title = "This address cannot be used that way"
     message = "You can open the pages of this site, but not send anything to them."
 
 
@@ -111,7 +111,7 @@ class Prefetched(LoginError):
 
 
 class LoginRequired(LoginError):
-    """A page for logged-in users, and a visitor who is not logged in."""
+    """A visitor who is not logged in opened a page that requires it."""
 
     status = 401
     reason = "login_required"
@@ -122,12 +122,12 @@ class LoginRequired(LoginError):
 
 
 class LoginLoops(LoginRequired):
-    """Logins lead back to the page again and again without a session: redirecting once more would not end."""
+    """Two recent logins returned here without a session; another redirect would loop."""
 
     reason = "login_loops"
-    title = "Your browser does not stay logged in"
-    message = "You logged in, but your browser did not send back the cookie of this site."
-    remedy = "Allow cookies for this site, then log in again."
+    title = "You are still not logged in"
+    message = "You were sent to log in twice, but you are still not logged in."
+    remedy = "If you did not cancel or log out, allow cookies for this site. Then log in again."
     asks_to_log_in = False
 
 

@@ -1,4 +1,4 @@
-"""Login attempts: one for each tab of a browser that has left for Spotify, each in a signed cookie."""
+"""Login attempts: one for each tab that was sent to Spotify, each in a signed cookie."""
 
 import base64
 import hashlib
@@ -6,24 +6,23 @@ import hmac
 import re
 import secrets
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from chalicelib.cookies import Jar, Seal, decode, encode
 from chalicelib.errors import LoginExpired, LoginSpent, LoginUnknown
 
 LIFETIME = 600
-"""Seconds from /login to /callback; Spotify's codes live about as long."""
+"""Seconds from /login to /callback; Spotify's codes are valid about as long."""
 
 COOKIE = "spotify-login-"
 MOST = 5
 """Attempts that a browser may have at a time; the oldest is dropped.
 
-All cookies stay under 1 KB, and with five pages to return to of the longest length under 7 KB, of the 10,240 bytes that
-API Gateway accepts as headers.
+All cookies take under 1 KB, or 7 KB with five of the longest `return_to`. API Gateway accepts 10,240 bytes of headers.
 """
 
 LOOP_SECONDS = 30
-"""Two logins that lead back to the same page in this time, without a session, are a loop."""
+"""Two logins that lead back to the same page within this time, without a session, are a loop."""
 
 _NAME = COOKIE + "[0-9a-f]{8}"
 _STATE = re.compile(r"[\w-]{22,}\.(\d{10,11})", re.ASCII)
@@ -34,13 +33,16 @@ class Attempt:
     """One login of one browser, from /login to /callback."""
 
     state: str
-    """128 random bits, `.`, and the time of /login in epoch seconds, so that an old state is known as old."""
+    """128 random bits, `.`, and the time of /login in epoch seconds, so that an old state is recognized as old."""
     code_verifier: str = field(repr=False)
     """RFC 7636 §4.1; empty once the attempt is spent."""
     spent_on: str = ""
     """A digest of the authorization response that spent it; empty before."""
     return_to: str = ""
-    """Where the login returns to, as it was given; empty for the home page."""
+    """Where the login returns to, as it was given; empty for the home page.
+
+    A spent attempt has it only if it opened a session, and until a logout.
+    """
 
     @classmethod
     def begin(cls, return_to: str = "") -> "Attempt":
@@ -53,6 +55,11 @@ class Attempt:
         """The verifier's S256 challenge (RFC 7636 §4.2)."""
         digest = hashlib.sha256(self.code_verifier.encode("ascii")).digest()
         return base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether it is open, or recent enough to show a loop. Others make room first."""
+        return not self.spent_on or begun_at(self.state) >= time.time() - LOOP_SECONDS
 
     @property
     def seconds_left(self) -> int:
@@ -76,9 +83,9 @@ class Attempts:
         self._seal = seal
 
     def begin(self, return_to: str = "") -> Attempt:
-        """Begin an attempt beside those of other tabs; a spent one, or the oldest, makes room for a sixth."""
-        # Browsers send older cookies first (RFC 6265bis §5.8.3), which decides between those of one second.
-        oldest_first = sorted(self._live(), key=lambda attempt: (not attempt.spent_on, attempt.seconds_left))
+        """Begin an attempt beside those of other tabs; if there are five, a spent one or else the oldest is dropped."""
+        # Browsers send older cookies first (RFC 6265bis §5.8.3), which breaks ties within a second.
+        oldest_first = sorted(self._live(), key=lambda attempt: (attempt.is_needed, attempt.seconds_left))
         for oldest in oldest_first[: 1 - MOST]:
             self._jar.clear(_name(oldest.state))
         attempt = Attempt.begin(return_to)
@@ -91,7 +98,7 @@ class Attempts:
         return attempt.return_to if attempt else ""
 
     def loops(self, return_to: str) -> bool:
-        """Whether logins lead back to a page again and again without a session."""
+        """Whether two logins led back to a page within `LOOP_SECONDS`."""
         since = time.time() - LOOP_SECONDS
         spent = [attempt for attempt in self._live() if attempt.spent_on and attempt.return_to == return_to]
         return sum(begun_at(attempt.state) >= since for attempt in spent) >= 2
@@ -114,13 +121,23 @@ class Attempts:
             raise LoginUnknown(dropped=len(self._live()) >= MOST)
         if attempt.seconds_left <= 0:
             raise LoginExpired
-        digest = hashlib.sha256(response.encode()).hexdigest()[:16]
         if not attempt.spent_on:
-            self._write(Attempt(state, "", digest, attempt.return_to), attempt.seconds_left)
+            self._write(Attempt(state, "", _digest(response)), attempt.seconds_left)
             return attempt
-        if attempt.spent_on != digest:
+        if attempt.spent_on != _digest(response):
             raise LoginSpent
         return None
+
+    def complete(self, attempt: Attempt, response: str) -> None:
+        """Remember that an attempt opened a session, and where it returned to."""
+        spent = Attempt(attempt.state, "", _digest(response), attempt.return_to)
+        self._write(spent, attempt.seconds_left)
+
+    def forget(self) -> None:
+        """Forget where earlier logins returned to: after a logout, they are no sign of a loop."""
+        for attempt in self._live():
+            if attempt.spent_on and attempt.return_to:
+                self._write(replace(attempt, return_to=""), attempt.seconds_left)
 
     def _live(self) -> list[Attempt]:
         attempts = filter(None, map(self._read, self._jar.names(_NAME)))
@@ -136,6 +153,10 @@ class Attempts:
         fields = attempt.state, attempt.code_verifier, attempt.spent_on, encode(attempt.return_to)
         value = self._seal.sign(*fields)
         self._jar.set(_name(attempt.state), value, max_age)
+
+
+def _digest(response: str) -> str:
+    return hashlib.sha256(response.encode()).hexdigest()[:16]
 
 
 def _name(state: str) -> str:

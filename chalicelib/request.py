@@ -1,4 +1,4 @@
-"""What a request says. Everything in it may be forged."""
+"""An HTTP request. Clients can forge all of it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ MOVED = "moved"
 """The query parameter of a request that has been redirected to the app's own address."""
 
 SHOW_DIALOG = "show_dialog"
-"""The query parameter of `/login`, named as at Spotify, that lets the user choose another account."""
+"""The query parameter of `/login`, as Spotify names it, that lets the user choose another account."""
 
 
 RETURNING = ("/login", "/logout")
@@ -47,8 +47,7 @@ class Request:
         self.query: Mapping[str, Sequence[str]] = event.get("multiValueQueryStringParameters") or {}
         self.jar = Jar(_cookie_header(event), secure=self.address.secure)
         self.own, self.foreign = _origin(received, self.address, self.frontends)
-        """Whether a page of this app or of a listed front end, or the user, made the browser send it; whether
-        another site did. If the browser does not tell, neither."""
+        """`own`: this app, a link on a listed front end, or the user caused it. `foreign`: another site did."""
         self._received = received
         self.return_to = self._asked_return_to()
         """Where to return to, as it was given; "" for the home page."""
@@ -60,18 +59,19 @@ class Request:
 
     @property
     def source_ip(self) -> str:
-        """Where it came from, by API Gateway; "" elsewhere."""
+        """Where it came from, according to API Gateway; "" elsewhere."""
         return str((self._received.context.get("identity") or {}).get("sourceIp") or "")
 
     @property
     def wrong_host(self) -> bool:
-        """Whether it was sent to another host than the app's own, and is to be redirected there.
+        """Whether it was sent to a host other than the app's own, and must be redirected.
 
-        It is redirected once. A fetch() is not: its Origin would become `null`.
+        It is redirected once. A JSON request is not, as its Origin would become `null`, unless its route sets cookies.
         """
         context, host = self._received.context, _header(self._received, "host")
         arrived = str(context.get("domainName") or host).lower()
-        return arrived not in ("", self.address.host) and not self.wants_json and MOVED not in self.query
+        stays = MOVED in self.query or (self.wants_json and self.path not in RETURNING)
+        return arrived not in ("", self.address.host) and not stays
 
     @property
     def wants_json(self) -> bool:
@@ -108,11 +108,11 @@ class Request:
 
     @property
     def return_url(self) -> str:
-        """The absolute URL to return to. It is judged again here, because the settings may have changed."""
+        """The absolute URL to return to. It is checked again here, because the settings may have changed."""
         return self._resolve(self.return_to) or self.address.url("/")
 
     def link(self, path: str, **query: str) -> str:
-        """The URL of a route that goes on with where this request returns to."""
+        """The URL of a route, with this request's `return_to`."""
         kept = {return_to.NAME: self.return_to} if self._resolve(self.return_to) else {}
         text = urlencode({**query, **kept})
         return self.address.url(path) + (f"?{text}" if text else "")
@@ -148,7 +148,7 @@ def _origin(received: ChaliceRequest, address: Address, frontends: Sequence[str]
     """Whether a request is our own, and whether it is foreign.
 
     Fetch Metadata decides, which no page can forge; `none` is a typed address or a bookmark. Browsers without
-    it (Safari before 16.4) send at least the Referer with links of ours. A request without any of these is
+    it (Safari before 16.4) send at least the Referer with our links. A request without any of these is
     neither, but on loopback http, where it comes from a program such as curl, it is the user's own.
     """
     sources = [source for name in ("origin", "referer") if (source := _header(received, name))]

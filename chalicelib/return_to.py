@@ -1,7 +1,7 @@
-"""Where a login or a logout returns to: a page of this app, or of a front end that its owner listed.
+"""Where a login or a logout returns to: a page of this app, or of a front end that the owner listed.
 
-An open redirect would let any link that begins with our address lead to a page of an attacker's (RFC 9700 §4.11.1).
-Only what is understood completely is accepted, so that no browser and no gateway can read it in another way.
+An open redirect would let any link that begins with our address lead to an attacker's page (RFC 9700 §4.11.1).
+Only values that every browser and gateway reads alike are accepted.
 """
 
 import re
@@ -11,9 +11,7 @@ from urllib.parse import unquote
 NAME = "return_to"
 """The query parameter of `/login` and `/logout`."""
 
-_TEXT = re.compile(
-    r"[!#-;=?-\[\]-~]{1,512}"
-)  # printable ASCII without space, quotation mark, <, > and backslash
+_TEXT = re.compile(r"[A-Za-z0-9._~:/?#@!$&()*+,;=%\[\]-]{1,512}")  # RFC 3986 §2, but ', which browsers escape
 _NEVER_ESCAPED = re.compile(
     r"[\x00-\x1f\x7fA-Za-z0-9._~/\\-]"
 )  # controls, RFC 3986 §2.3, and separators of paths
@@ -22,7 +20,7 @@ _OWN_ROUTES = {"/login", "/logout", "/callback"}
 
 
 def resolve(text: str, app: str, frontends: Sequence[str]) -> str:
-    """The absolute URL that a value of `return_to` stands for; "" where it is refused.
+    """The absolute URL that a value of `return_to` stands for; "" if it is refused.
 
     The value is a path of the app, without its base path, or a URL of one of the origins `frontends`. `app` is the
     app's own address: its origin and base path.
@@ -40,7 +38,7 @@ def resolve(text: str, app: str, frontends: Sequence[str]) -> str:
 
 
 def _is_plain(text: str) -> bool:
-    """Whether a path has one reading: no empty first segment, no dot segments, no strange escapes."""
+    """Whether a path is unambiguous: no empty first segment, no dot segments, no unusual escapes."""
     path = re.split(r"[?#]", text, maxsplit=1)[0]
     segments = [segment.partition(";")[0] for segment in path.split("/")]
     escapes = [match[1] for match in _ESCAPE.finditer(path)]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def prepare() -> None:
     """On Lambda, build every part before the first visitor comes; elsewhere, nothing.
 
-    Lambda gives the initialization a whole core, and a request only the share that its memory buys.
+    Lambda gives the initialization a whole core, and a request only a share set by its memory.
     Configuration errors surface on the first request that needs the setting.
     """
     if on_lambda():
@@ -106,7 +106,7 @@ def require_user(request: Request) -> User:
 
     Raises:
         LoginRequired: no one is logged in. A navigation is redirected to /login; anything else gets this error.
-        LoginLoops: the visitor was sent to log in twice already, without a session to show for it.
+        LoginLoops: two recent logins returned here without a session.
         UsersUnavailable: the users table did not respond.
     """
     user = current_user(request)

@@ -37,7 +37,7 @@ CLEAR_CACHE = {"Clear-Site-Data": '"cache"'}
 
 
 class Result(NamedTuple):
-    """What a route decides: a page, a document or a redirect, and what the log says about it."""
+    """What a route returns: a page, a document or a redirect, and what the log says about it."""
 
     status: int
     body: str = ""
@@ -60,7 +60,7 @@ def document(json: str) -> Result:
 def redirect(
     location: str, outcome: str = "", login_id: str = "", detail: str = "", **headers: str
 ) -> Result:
-    """Redirect to a URL of our own making, always by 307: every route is a GET.
+    """Redirect to a URL that we built, always by 307: every route is a GET.
 
     With an `outcome` there is a log line, which holds a pseudonym for `login_id`.
     """
@@ -74,7 +74,7 @@ _current: ContextVar[Any] = ContextVar("request")  # app.current_request is shar
 
 
 def view(event: str, *, moves: bool = True) -> Callable[[Route], Callable[[], Response]]:
-    """Decorate a function of a `Request` to make it a view of Chalice's, named `event` in the log.
+    """Decorate a function of a `Request` to make it a Chalice view, named `event` in the log.
 
     A `LoginError` becomes its page, and any other exception the page of a bug; both are logged with a
     reference that the page shows. A prefetch changes nothing. With `moves`, a request that arrived at another
@@ -87,8 +87,9 @@ def around(received: ChaliceRequest, get_response: Callable[[Any], Response]) ->
     """Chalice's middleware. A Content-Type is dropped, since Chalice answers a GET that has one with 415: WebKit
     keeps it after a form is sent. What Chalice answers itself becomes a page, with the headers of every response.
     """
-    sent = {name: value for name, value in received.headers.items() if name != "content-type"}
-    received.headers = CaseInsensitiveMapping(sent)
+    if received.method == "GET":
+        sent = {name: value for name, value in received.headers.items() if name != "content-type"}
+        received.headers = CaseInsensitiveMapping(sent)
     _current.set(received)
     response = get_response(received)
     if isinstance(response.body, dict):
@@ -98,7 +99,7 @@ def around(received: ChaliceRequest, get_response: Callable[[Any], Response]) ->
 
 
 def _respond(route: Route, event: str, received: Any, *, moves: bool) -> Response:
-    """Call a route, log what came of it, and turn that into Chalice's response."""
+    """Call a route, log the result, and turn it into Chalice's response."""
     started, request = time.monotonic(), None
     reference = str(received.context.get("requestId") or secrets.token_hex(8))
     try:
@@ -143,7 +144,7 @@ def _failure(
         line["source"] = log.source(request.source_ip, services.config(request).secret_keys[-1])
     headers = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
     silent = error.asks_to_log_in or isinstance(error, Prefetched)
-    if wants_json(received):
+    if wants_json(received) or (request and request.frontend and not request.navigates):
         text = documents.problem(error, reference)
         return Result(error.status, text, headers, {} if silent else line, documents.PROBLEM)
     return Result(error.status, pages.failure(error, reference, request), headers, {} if silent else line)

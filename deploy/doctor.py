@@ -44,10 +44,14 @@ def before(stage: Stage, given: Mapping[str, str]) -> Iterator[Problem]:
         what = f"{name} is in .chalice/config.json, in plain text, and would override the stored parameter."
         yield Problem(what, "Remove it from that file, and keep it only in Parameter Store.")
     yield from _copies(stage)
-    for name in sorted({*given} & {*config.faults(given)}):
+    for name in sorted({*given} & {*config.faults(given)} - {"FRONTEND_ORIGINS"}):
         value = "" if name.endswith("SECRET") else f", which is {given[name]!r}"
         yield Problem(f"The app cannot use {name}{value}.", "See docs/settings.md, and set it again.")
     uri = given.get("SPOTIFY_REDIRECT_URI", "")
+    own_origin = "/".join(uri.split("/")[:3]) or "https:"
+    if "FRONTEND_ORIGINS" in given and not config.are_usable(given["FRONTEND_ORIGINS"], own_origin):
+        what = f"FRONTEND_ORIGINS is {given['FRONTEND_ORIGINS']}, but it must list https origins other than the app's."
+        yield Problem(what, "Correct it, or unset it:", "unset FRONTEND_ORIGINS")
     if uri.startswith("http://") and not os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://"):
         what = f"SPOTIFY_REDIRECT_URI is {uri}, but on AWS it must be an https URL."
         yield Problem(what, "Set it to https://your.domain/callback, or unset it to use the API's own URL.")

@@ -60,7 +60,7 @@ def ask_to_log_in(request: Request) -> str:
 
 
 def ask_to_log_out(request: Request, token: str) -> str:
-    """Shown when /logout is opened from elsewhere than a page of this app. `token` proves that it was shown."""
+    """Shown if another site, or an unknown source, opened /logout. `token` proves that it was shown."""
     urls = {"logout": request.link("/logout", confirm=token), "back": request.return_url}
     return _page("Log out?", "ask_to_log_out.html", **urls)
 
@@ -75,7 +75,7 @@ def failure(error: LoginError, reference: str, request: Request | None) -> str:
 
 
 def _linked(text: str) -> Markup:
-    """A sentence of ours, with the addresses in it as links."""
+    """One of our sentences, with its URLs as links."""
     parts = re.split(r"(https://[\w./-]*\w)", text)
     link = Markup('<a href="{0}">{0}</a>')
     return Markup("").join(link.format(part) if part.startswith("https://") else part for part in parts)

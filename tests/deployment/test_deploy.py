@@ -559,6 +559,15 @@ def test_an_unusable_scope_is_reported_before_anything_is_changed(
     assert "SPOTIFY_SCOPE" not in parameters(deployed)
 
 
+def test_a_front_end_that_would_stop_the_app_is_rejected(deployed: Emulator) -> None:
+    failed = deployed.deploy(
+        "deploy", "dev", FRONTEND_ORIGINS="http://127.0.0.1:3000", SPOTIFY_REDIRECT_URI=""
+    )
+    assert failed.returncode == 1
+    assert "- FRONTEND_ORIGINS is http://127.0.0.1:3000, but it must list https origins" in failed.stdout
+    assert "FRONTEND_ORIGINS" not in parameters(deployed)
+
+
 def test_the_redirect_uri_of_another_stage_is_rejected(deployed: Emulator) -> None:
     failed = deployed.deploy("deploy", "prod")
     assert failed.returncode == 1

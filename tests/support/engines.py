@@ -1,6 +1,6 @@
 """WebKit and Firefox for the tests, driven by their own protocols: W3C WebDriver, and Marionette.
 
-Debian has no geckodriver, which would translate the one into the other for Firefox.
+Debian has no geckodriver, which translates WebDriver into Marionette.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def webkit(folder: Path) -> Iterator[Engine]:
 
 @contextmanager
 def firefox(folder: Path) -> Iterator[Engine]:
-    """Run Firefox headless. A proxy that does not exist keeps it from calling home."""
+    """Run Firefox headless. A proxy that does not exist blocks its background requests."""
     port = free_port()
     preferences = {
         "marionette.port": port,

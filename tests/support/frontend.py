@@ -46,7 +46,7 @@ def served(server: str, port: int) -> Iterator[str]:
 
 
 def certificate(folder: Path, *names: str) -> tuple[Path, str]:
-    """A self-signed certificate with its key in one file, and the hash by which Chromium can be told to trust it."""
+    """A self-signed certificate with its key in one file, and the hash that lets Chromium trust it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
     now = dt.datetime.now(dt.UTC)
@@ -72,7 +72,7 @@ def certificate(folder: Path, *names: str) -> tuple[Path, str]:
 
 @contextmanager
 def over_tls(port: int, pem: Path) -> Iterator[int]:
-    """Pass TLS connections on to a port of this machine; yields the port of the proxy."""
+    """Forward TLS connections to a local port; yields the port of the proxy."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(pem)
     listener = socket.create_server(("127.0.0.1", 0))

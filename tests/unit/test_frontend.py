@@ -164,7 +164,7 @@ class TestWhoAmI:
     def test_an_ended_session_is_explained_until_the_next_login(
         self, visitor: GatewayVisitor, table: Table
     ) -> None:
-        sentence = "You were logged out: this session was ended on another device or by this site."
+        sentence = "You were logged out on another device or by this site."
         assert sentence not in visitor.get("/").words
         visitor.log_in()
         (item,) = table.items()
@@ -204,12 +204,20 @@ class TestWhoAmI:
     ) -> None:
         assert visitor.get(path, headers).headers["vary"] == "Accept, Origin"
 
+    def test_a_fetch_from_a_listed_front_end_can_read_why_it_failed(self, visitor: GatewayVisitor) -> None:
+        fetched = visitor.get("/callback", {"Accept": "*/*", "Origin": FRONTEND, "Sec-Fetch-Dest": "empty"})
+        assert fetched.headers["content-type"] == "application/problem+json"
+        assert fetched.headers["access-control-allow-origin"] == FRONTEND
+
     def test_a_request_for_json_is_not_redirected_to_the_apps_own_address(
         self, visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("SPOTIFY_REDIRECT_URI", "https://login.example.com/callback")
         assert visitor.get("/", {}).status == 307
         assert visitor.get("/", JSON).status == 200
+        moved = visitor.get("/login", JSON)
+        assert moved.location == "https://login.example.com/login?moved=1"
+        assert moved.set_cookies == [], "they would be on the wrong host"
 
 
 class TestFrontEnds:
@@ -256,6 +264,10 @@ class TestFrontEnds:
             "http://app.example.com",
             "http://127.0.0.1:3000",
             f"{FRONTEND},https://other.example.com/x",
+            "https://localhost",
+            "https://127.0.0.1:3000",
+            "https://1.2.3",
+            "https://a.0x7f",
             STAGE_URL.removesuffix("/api"),
         ],
     )
@@ -388,8 +400,32 @@ class TestProtectedRoutes:
             del visitor.cookies["__Host-spotify-session"]
         end = self.send(account, visitor)
         assert end.status == 401
-        assert "Your browser does not stay logged in" in end.words
+        assert "You are still not logged in" in end.words
         assert log[-1]["reason"] == "login_loops"
+
+    @pytest.mark.parametrize("waiting", range(MOST + 1))
+    def test_a_loop_is_recognized_among_any_number_of_open_logins(
+        self, account: Chalice, visitor: GatewayVisitor, waiting: int
+    ) -> None:
+        for _ in range(waiting):
+            visitor.begin()
+        for _ in range(2):
+            away = self.send(account, visitor)
+            assert away.status == 307
+            visitor.get(visitor.agree(visitor.get(away.location).location))
+            del visitor.cookies["__Host-spotify-session"]
+        assert self.send(account, visitor).status == 401
+
+    def test_cancelling_or_logging_out_twice_is_no_loop(
+        self, account: Chalice, visitor: GatewayVisitor
+    ) -> None:
+        for _ in range(2):
+            visitor.get(visitor.cancel(visitor.get(self.send(account, visitor).location).location))
+        for _ in range(2):
+            visitor.get(visitor.agree(visitor.get(self.send(account, visitor).location).location))
+            assert self.send(account, visitor).status == 200
+            visitor.get("/logout")
+        assert self.send(account, visitor).status == 307
 
     def test_two_finished_logins_long_ago_are_no_loop(
         self, account: Chalice, visitor: GatewayVisitor

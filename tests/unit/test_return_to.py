@@ -43,6 +43,11 @@ REFUSED = [
     "/é",
     "/<script>",
     '/"',
+    "/a{b}",
+    "/a`b",
+    "/a^b",
+    "/a|b",
+    "/s?q=it's",
     "/./a",
     "/../a",
     "/a/..",
@@ -174,6 +179,7 @@ PIECES = [
         "localhost",
         "api",
     ),
+    *("{", "}", "`", "^", "'", "|"),
     *("login", "logout", "callback", "Login", "account", "a", "é", "／", "⁄"),
 ]
 

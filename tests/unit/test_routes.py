@@ -650,7 +650,7 @@ def test_another_method_gets_an_error_page_with_the_same_headers(log: list[dict[
     sent["requestContext"]["httpMethod"] = "POST"
     reply = invoke(sent)
     assert reply.status == 405
-    assert "This address cannot be used like that" in reply.words
+    assert "This address cannot be used that way" in reply.words
     assert log[-1]["reason"] == "method_not_allowed"
     assert f"Reference: {log[-1]['request_id']}" in reply.words
     assert reply.headers["content-type"] == "text/html; charset=utf-8"
