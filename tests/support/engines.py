@@ -92,6 +92,11 @@ class Firefox(Engine):
     def run(self, script: str) -> Any:
         return self._send("WebDriver:ExecuteScript", {"script": script, "args": []})
 
+    def close(self) -> None:
+        """Close the connection."""
+        self._stream.close()
+        self._connection.close()
+
     def _send(self, command: str, parameters: dict[str, Any]) -> Any:
         self._number += 1
         message = json.dumps([0, self._number, command, parameters])
@@ -145,7 +150,9 @@ def firefox(folder: Path) -> Iterator[Engine]:
     command = ["firefox-esr", "--headless", "--marionette", "--no-remote", "--profile", str(folder)]
     with running(command, {"HOME": str(folder)}):
         wait_until_served(port)
-        yield Firefox(port)
+        started = Firefox(port)
+        yield started
+        started.close()
 
 
 ENGINES = {
