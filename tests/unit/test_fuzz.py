@@ -39,7 +39,7 @@ def own_cookies() -> str:
     now = str(int(time.time()))
     attempt = Attempt.begin()
     session = Seal("session", [SECRET_KEY]).sign(encode("user-1"), "x" * 22, "s" * 16, now, now)
-    attempt_cookie = Seal("login attempt", [SECRET_KEY]).sign(attempt.state, attempt.code_verifier, "")
+    attempt_cookie = Seal("login attempt", [SECRET_KEY]).sign(attempt.state, attempt.code_verifier, "", "")
     return f"__Host-spotify-session={session}; __Host-spotify-login-00000000={attempt_cookie}"
 
 

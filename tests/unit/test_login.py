@@ -75,7 +75,7 @@ def test_only_attempt_cookies_in_the_apps_format_are_read_counted_or_cleared() -
 def test_expired_attempts_are_not_cleared_to_make_room() -> None:
     seal = Seal(Attempts.PURPOSE, [KEY])
     old = [
-        f"__Host-spotify-login-{number:08x}={seal.sign(f'{number:022}.1795478400', 'v' * 43, '')}"
+        f"__Host-spotify-login-{number:08x}={seal.sign(f'{number:022}.1795478400', 'v' * 43, '', '')}"
         for number in range(9)
     ]
     pending, jar = attempts(*old)

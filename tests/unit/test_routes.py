@@ -377,7 +377,7 @@ class TestCallback:
         state = f"{'s' * 22}.{int(time.time()) - 601}"
         visitor.begin()
         name = f"__Host-spotify-login-{hashlib.sha256(state.encode()).hexdigest()[:8]}"
-        for cookies in ({}, {name: seal.sign(state, "v" * 43, "")}):
+        for cookies in ({}, {name: seal.sign(state, "v" * 43, "", "")}):
             visitor.cookies = dict(cookies)
             reply = visitor.get(f"/callback?state={state}&code=c")
             assert reply.status == 400
