@@ -127,7 +127,7 @@ class LoginLoops(LoginRequired):
     reason = "login_loops"
     title = "You are still not logged in"
     message = "You were sent to log in twice, but you are still not logged in."
-    remedy = "If you did not cancel or log out, allow cookies for this site. Then log in again."
+    remedy = "Allow cookies for this site, then log in again."
     asks_to_log_in = False
 
 

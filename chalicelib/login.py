@@ -83,7 +83,7 @@ class Attempts:
         self._seal = seal
 
     def begin(self, return_to: str = "") -> Attempt:
-        """Begin an attempt beside those of other tabs; if there are five, a spent one or else the oldest is dropped."""
+        """Begin an attempt beside those of other tabs; if there are five, an old spent one or else the oldest is dropped."""
         # Browsers send older cookies first (RFC 6265bis §5.8.3), which breaks ties within a second.
         oldest_first = sorted(self._live(), key=lambda attempt: (attempt.is_needed, attempt.seconds_left))
         for oldest in oldest_first[: 1 - MOST]:
