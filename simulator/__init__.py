@@ -1,4 +1,4 @@
-"""A simulated Spotify for one machine: the three endpoints of a login, strict, with personas to log in as.
+"""A simulated Spotify for one machine: a login, refreshes and a few endpoints of the Web API.
 
-It imports nothing from the app.
+It is strict, has personas to log in as, and imports nothing from the app.
 """

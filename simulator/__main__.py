@@ -19,6 +19,8 @@ def main() -> None:
     parser.add_argument("--redirect-uri", action="append", help="a registered redirect URI; repeat for more")
     parser.add_argument("--allow-localhost", action="store_true", help="accept localhost redirect URIs")
     parser.add_argument("--code-lifetime", type=float, default=Application.code_lifetime, help="in seconds")
+    parser.add_argument("--token-lifetime", type=int, default=Application.token_lifetime, help="in seconds")
+    parser.add_argument("--rotate", action="store_true", help="replace the refresh token at each refresh")
     options = parser.parse_args()
     application = Application(
         client_id=options.client_id,
@@ -26,6 +28,8 @@ def main() -> None:
         redirect_uris=tuple(options.redirect_uri or Application.redirect_uris),
         allow_localhost=options.allow_localhost,
         code_lifetime=options.code_lifetime,
+        token_lifetime=options.token_lifetime,
+        rotates=options.rotate,
     )
     url = serve(create_app(application), options.port)
     settings = {

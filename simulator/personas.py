@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 Profile = dict[str, Any]
@@ -31,6 +31,8 @@ class Reply:
     status: int
     headers: Headers
     body: str
+    ends_consent: bool = False
+    """Whether the user withdraws consent right after this response."""
 
 
 Me = Callable[[str, Collection[str]], Reply]
@@ -85,6 +87,10 @@ def _after(seconds: float, then: Me) -> Me:
     return me
 
 
+def _withdrawn_after(then: Me) -> Me:
+    return lambda user_id, scopes: replace(then(user_id, scopes), ends_consent=True)
+
+
 PREMIUM: Profile = {
     "account_id": "7h3pr3m1uml1573n3r0000",
     "country": "SE",
@@ -115,6 +121,16 @@ DEVELOPMENT: Profile = {
     "uri": "spotify:user:31deva",
 }
 
+WITHDRAWN: Profile = {
+    **DEVELOPMENT,
+    "account_id": "w17hdr4wnc0n53n7000000",
+    "display_name": "Will Withdraw",
+    "external_urls": {"spotify": "https://open.spotify.com/user/31wi"},
+    "href": "https://api.spotify.com/v1/users/31wi",
+    "id": "31wi",
+    "uri": "spotify:user:31wi",
+}
+
 ODD: Profile = {
     "id": "<b>\"'&#?/%+ 🎧",
     "display_name": "</p><script>alert(1)</script> \u202eeht rewop fo gnis\u202c 👩‍🎤",
@@ -143,6 +159,7 @@ PERSONAS: Mapping[str, Persona] = {
         ("development", "Deva Development", "a user as an app in development mode sees them, without email address, country and subscription", "31deva", _shown(DEVELOPMENT)),
         ("odd", "Odd characters", "HTML in the ID, emoji, right-to-left text, no picture", ODD["id"], _shown(ODD)),
         ("slow", "Slow", "Spotify takes three seconds to send the profile", "31deva", _after(3, _shown(DEVELOPMENT))),
+        ("withdrawn", "Withdrawn consent", "the user logs in, but withdraws consent right afterwards: Spotify revokes the app's tokens", "31wi", _withdrawn_after(_shown(WITHDRAWN))),
         ("unlisted", "Not on the user list", "Spotify rejects the user, because the app's owner has not listed them (403)", "31un", _always(403, TEXT, USER_LIST_TEXT)),
         ("no-premium", "Owner without Premium", "Spotify rejects every user, because the app's owner has no Premium subscription (403)", "31no", _always(403, TEXT, PREMIUM_TEXT)),
         ("rate-limited", "Rate limited", "Spotify tells the app to wait for five seconds (429 with Retry-After)", "31ra", _error(429, RATE_TEXT, {"Retry-After": "5"})),

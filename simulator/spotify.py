@@ -1,19 +1,21 @@
-"""Spotify's authorization page, token endpoint and current-user endpoint, as they work in late 2026."""
+"""Spotify's authorization page and token endpoint, as they work in late 2026, in an app with all endpoints."""
 
 from __future__ import annotations
 
 import hmac
 import re
 import secrets
-from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from flask import Flask, Response, jsonify, redirect, render_template, request
+from flask import Flask, jsonify, redirect, render_template, request
 
-from simulator.grants import TOKEN_LIFETIME, Grant, Grants
+from simulator.controls import Asked, create_controls
+from simulator.failures import ORDINARY, Failures
+from simulator.grants import Grant, Grants, Tokens
 from simulator.personas import PERSONAS
+from simulator.web_api import create_web_api
 
 _SCOPES = """
 playlist-modify-private playlist-modify-public playlist-read-collaborative playlist-read-private
@@ -40,6 +42,10 @@ class Application:
     allow_localhost: bool = False
     """Whether http://localhost can be registered. Spotify has rejected it since November 2025."""
     code_lifetime: float = 600
+    token_lifetime: int = 3600
+    """The lifetime of an access token, which is the `expires_in` that Spotify sends, in seconds."""
+    rotates: bool = False
+    """Whether a refresh token works once and is replaced. Spotify's have stayed valid since June 2026."""
 
     def refuses(self, redirect_uri: str) -> str:
         """The text of Spotify's error page for a redirect URI; empty if Spotify accepts the URI."""
@@ -66,16 +72,27 @@ class Refused(Exception):
     """An authorization request that Spotify rejects with an error page instead of a redirect."""
 
 
+class Invalid(Exception):
+    """A token request that Spotify rejects with an error and its description (RFC 6749 §5.2)."""
+
+    def __init__(self, error: str, description: str) -> None:
+        super().__init__(description)
+        self.error = error
+
+
 def create_app(application: Application) -> Flask:
     """Create a simulated Spotify with one registered app. It sets no cookies, and counts its requests."""
     app = Flask(__name__)
-    grants = Grants(application.code_lifetime)
-    received: Counter[str] = Counter()
+    grants = Grants(application.code_lifetime, application.token_lifetime, rotates=application.rotates)
+    failures, asked = Failures(), Asked()
+    app.register_blueprint(create_web_api(grants))
+    app.register_blueprint(create_controls(grants, failures, asked))
 
     @app.before_request
     def count() -> None:
-        if request.endpoint and not request.path.startswith("/_simulator"):
-            received[f"{request.method} {request.path}"] += 1
+        if request.endpoint and request.blueprint != "controls":
+            endpoint = f"{request.method} {request.path}"
+            asked.add(endpoint, *([f"{endpoint} refresh_token"] if _refreshes() else []))
 
     @app.get("/authorize")
     def authorize() -> Any:
@@ -119,38 +136,13 @@ def create_app(application: Application) -> Flask:
 
     @app.post("/api/token")
     def token() -> Any:
-        """Exchange a code for an access token (RFC 6749 §4.1.3), or give the app a token of its own (§4.4)."""
-        result = _token_error(application, grants)
-        if result is None:
-            own = "BQ" + secrets.token_urlsafe(96)
-            return jsonify(access_token=own, token_type="Bearer", expires_in=TOKEN_LIFETIME)  # noqa: S106 - a token type
-        if isinstance(result, Grant):
-            return jsonify(
-                access_token=grants.give_token(result),
-                token_type="Bearer",  # noqa: S106 - a token type
-                scope=result.scope,
-                expires_in=TOKEN_LIFETIME,
-                refresh_token="AQ" + secrets.token_urlsafe(96),
-            )
-        code, description = result
-        return jsonify(error=code, error_description=description), 400
+        """Issue tokens, unless a test has planned a failure."""
+        failure = failures.take() if _refreshes() else None
+        return (failure or ORDINARY).respond(lambda: jsonify(_token_response(application, grants)))
 
-    @app.get("/v1/me")
-    def me() -> Any:
-        """Return the profile of the user who agreed to the token."""
-        kind, _, value = request.headers.get("Authorization", "").partition(" ")
-        if not value:
-            return jsonify(error={"status": 401, "message": "No token provided"}), 401
-        grant = grants.of_token(value) if kind == "Bearer" else None
-        if grant is None:
-            return jsonify(error={"status": 401, "message": "Invalid access token"}), 401
-        reply = PERSONAS[grant.persona].me(grant.user_id, grant.scope.split())
-        return Response(reply.body, reply.status, dict(reply.headers))
-
-    @app.get("/_simulator/asked")
-    def counts() -> Any:
-        """Return the number of requests that each endpoint has received."""
-        return jsonify(received)
+    @app.errorhandler(Invalid)
+    def invalid(error: Invalid) -> Any:
+        return jsonify(error=error.error, error_description=str(error)), 400
 
     @app.errorhandler(Refused)
     def refused(error: Refused) -> Any:
@@ -201,37 +193,70 @@ def _back(redirect_uri: str, parameters: dict[str, str]) -> Any:
     )
 
 
-def _token_error(application: Application, grants: Grants) -> Grant | tuple[str, str] | None:
-    """The grant of a valid token request; the error and description of any other (RFC 6749 §5.2).
+def _refreshes() -> bool:
+    """Whether the request is one for a refresh."""
+    return request.path == "/api/token" and request.form.get("grant_type") == "refresh_token"
 
-    None for a valid request with the app's own credentials, which needs no grant.
+
+def _token_response(application: Application, grants: Grants) -> dict[str, Any]:
+    """The response to a token request: for a code (RFC 6749 §4.1.3), the app itself (§4.4) or a refresh (§6).
+
+    Raises:
+        Invalid: with Spotify's error and description.
     """
-    form = request.form
-    if request.mimetype != "application/x-www-form-urlencoded":
-        return "unsupported_grant_type", "grant_type parameter is missing"
-    client = request.authorization
-    if client is None or client.type != "basic" or client.username != application.client_id:
-        return "invalid_client", "Invalid client"
-    if not hmac.compare_digest((client.password or "").encode(), application.client_secret.encode()):
-        return "invalid_client", "Invalid client secret"
-    if form.get("grant_type") == "client_credentials":
-        return None
-    if form.get("grant_type") != "authorization_code":
-        return (
+    _authenticate(application)
+    kind = request.form.get("grant_type")
+    if kind == "client_credentials":
+        tokens = Tokens("BQ" + secrets.token_urlsafe(96))
+    elif kind == "authorization_code":
+        tokens = grants.give_tokens(_redeemed(grants))
+    elif kind == "refresh_token":
+        tokens = _refreshed(grants)
+    else:
+        raise Invalid(
             "unsupported_grant_type",
             "grant_type must be client_credentials, authorization_code or refresh_token",
         )
+    issued = {name: value for name, value in asdict(tokens).items() if value is not None}
+    return {**issued, "token_type": "Bearer", "expires_in": application.token_lifetime}
+
+
+def _authenticate(application: Application) -> None:
+    """Check that a token request is a form with the app's credentials."""
+    if request.mimetype != "application/x-www-form-urlencoded":
+        raise Invalid("unsupported_grant_type", "grant_type parameter is missing")
+    client = request.authorization
+    if client is None or client.type != "basic" or client.username != application.client_id:
+        raise Invalid("invalid_client", "Invalid client")
+    if not hmac.compare_digest((client.password or "").encode(), application.client_secret.encode()):
+        raise Invalid("invalid_client", "Invalid client secret")
+
+
+def _redeemed(grants: Grants) -> Grant:
+    """The grant of the code in the request."""
+    form = request.form
     if not form.get("code"):
-        return "invalid_request", "code must be supplied"
+        raise Invalid("invalid_request", "code must be supplied")
     grant, in_time = grants.take_code(form["code"])
     if grant is None:
-        return "invalid_grant", "Invalid authorization code"
+        raise Invalid("invalid_grant", "Invalid authorization code")
     if not in_time:
-        return "invalid_grant", "Authorization code expired"
+        raise Invalid("invalid_grant", "Authorization code expired")
     if form.get("redirect_uri") != grant.redirect_uri:
-        return "invalid_grant", "Invalid redirect URI"
+        raise Invalid("invalid_grant", "Invalid redirect URI")
     if grant.code_challenge and not form.get("code_verifier"):
-        return "invalid_request", "code_verifier required"
+        raise Invalid("invalid_request", "code_verifier required")
     if grant.code_challenge and not grant.matches(form["code_verifier"]):
-        return "invalid_grant", "code_verifier was incorrect"
+        raise Invalid("invalid_grant", "code_verifier was incorrect")
     return grant
+
+
+def _refreshed(grants: Grants) -> Tokens:
+    """The tokens for the refresh token in the request."""
+    refresh_token = request.form.get("refresh_token")
+    if not refresh_token:
+        raise Invalid("invalid_request", "refresh_token must be supplied")
+    tokens, revoked = grants.refresh(refresh_token)
+    if tokens is None:
+        raise Invalid("invalid_grant", "Refresh token revoked" if revoked else "Invalid refresh token")
+    return tokens
