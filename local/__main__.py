@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from chalicelib import config
@@ -90,13 +91,23 @@ def _problem(named: str) -> str:
             f"{name} is {redirect_uri!r}, but make run uses port {port}. "
             f"Unset it, or use the same port:\n\n    make run PORT={parts.port or 80}"
         )
+    return _alias_problem(os.environ.get("TOKENS_KMS_ALIAS", ""))
+
+
+def _alias_problem(alias: str) -> str:
+    name = "TOKENS_KMS_ALIAS"
+    if name in config.faults({name: alias}):
+        return (
+            f"{name} is {alias!r}, which is not the alias of a KMS key. Use one such as alias/tokens:\n\n"
+            f"    export {name}=alias/tokens"
+        )
     return ""
 
 
 def _environment(port: int) -> tuple[dict[str, str], list[str]]:
     """Start or create what is missing. Returns the app's environment and the notes of the banner."""
     environment = dict(os.environ)
-    notes = [_provide_spotify(environment, port), _provide_dynamodb(environment)]
+    notes = [_provide_spotify(environment, port), _provide_aws(environment)]
     if not environment.get("SECRET_KEY"):
         environment["SECRET_KEY"] = secret_key.read_or_make(SECRET_KEY)
     for name in ("NO_PROXY", "no_proxy"):  # a proxy cannot reach servers on this machine
@@ -127,25 +138,33 @@ def _provide_spotify(environment: dict[str, str], port: int) -> str:
     return f"Spotify:   simulated, at {url}{INDENT}{real}"
 
 
-def _provide_dynamodb(environment: dict[str, str]) -> str:
+def _provide_aws(environment: dict[str, str]) -> str:
     url = environment.get("AWS_ENDPOINT_URL_DYNAMODB") or environment.get("AWS_ENDPOINT_URL")
-    from local import dynamodb
+    from local import aws
 
     if url:
         if urlsplit(url).hostname in (HOST, "localhost") and not environment.get("AWS_PROFILE"):
-            environment |= {**dynamodb.CREDENTIALS, **environment}  # clients of an emulator need them too
+            environment |= {**aws.CREDENTIALS, **environment}  # clients of an emulator need them too
         return f"DynamoDB:  yours, at {url}"
 
-    stage = json.loads(CONFIG.read_text(encoding="utf-8"))["stages"]["dev"]
     for name in [name for name in environment if name.startswith("AWS_")]:
         del environment[name]
-    environment |= dynamodb.CREDENTIALS
+    alias = _configured(environment, "TOKENS_KMS_ALIAS")
+    environment |= aws.CREDENTIALS
     environment |= {
-        "AWS_ENDPOINT_URL": dynamodb.start(stage["environment_variables"]["USERS_TABLE"]),
+        "AWS_ENDPOINT_URL": aws.start(_configured(environment, "USERS_TABLE"), alias),
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     }
-    return "DynamoDB:  in memory. Its data is lost when you stop the app."
+    kept = f"{INDENT}Kept access is encrypted with a key in memory, {alias}." if alias else ""
+    return f"DynamoDB:  in memory. Its data is lost when you stop the app.{kept}"
+
+
+def _configured(environment: Mapping[str, str], name: str) -> str:
+    """A setting as `chalice local` sees it: .chalice/config.json overrides the environment."""
+    shared = json.loads(CONFIG.read_text(encoding="utf-8"))
+    stage = shared["stages"]["dev"]["environment_variables"]
+    return config.read({**environment, **shared["environment_variables"], **stage}, name)
 
 
 def _watch(app: subprocess.Popen[bytes], stop: threading.Event, port: int, notes: list[str]) -> None:

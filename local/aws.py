@@ -1,11 +1,11 @@
-"""DynamoDB in memory: moto, behind a guard that rejects requests from web pages."""
+"""DynamoDB and KMS in memory: moto, behind a guard that rejects requests from web pages."""
 
 from __future__ import annotations
 
 import argparse
 import signal
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
@@ -23,11 +23,14 @@ CREDENTIALS = {
     "AWS_SECRET_ACCESS_KEY": "local",
     "AWS_DEFAULT_REGION": "us-east-1",
 }
-"""Made-up credentials. DynamoDB clients require some."""
+"""Made-up credentials. AWS clients require some."""
+
+TARGETS = ("DynamoDB_20120810.", "TrentService.")
+"""What the header X-Amz-Target begins with: the APIs of DynamoDB and KMS, by their names in AWS's models."""
 
 
 class Guard:
-    """Passes on requests from DynamoDB clients and rejects all others.
+    """Passes on requests from clients of DynamoDB and KMS, and rejects all others.
 
     A web page in the developer's browser can send requests to this machine, and moto accepts any Origin. A
     request from a browser has an Origin or Sec-Fetch-* header or, after DNS rebinding, another Host. It cannot
@@ -43,7 +46,7 @@ class Guard:
         """Handle a request, or reject it with 403 (WSGI, PEP 3333)."""
         if not self._is_client(environ):
             start_response("403 Forbidden", [("Content-Type", "text/plain")])
-            return [b"This DynamoDB accepts requests from programs on this machine, not from web pages.\n"]
+            return [b"This server accepts requests from programs on this machine, not from web pages.\n"]
         with self._turn:
             return list(self._app(environ, start_response))
 
@@ -52,43 +55,56 @@ class Guard:
         own_host = f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}"
         return (
             environ.get("HTTP_HOST") == own_host
-            and environ.get("HTTP_X_AMZ_TARGET", "").startswith("DynamoDB_20120810.")
+            and environ.get("HTTP_X_AMZ_TARGET", "").startswith(TARGETS)
             and not any(name == "HTTP_ORIGIN" or name.startswith("HTTP_SEC_FETCH_") for name in environ)
         )
 
 
-def start(table: str, port: int = 0) -> str:
-    """Serve a DynamoDB with an empty users table. Returns its URL. Its data is lost when the process exits."""
+def start(table: str, alias: str = "", port: int = 0) -> str:
+    """Serve an empty users table and, with an `alias`, a KMS key. Returns the URL. All is lost with the process."""
     url = serve(Guard(DomainDispatcherApplication(create_backend_app)), port)
     create_table(url, table)
+    if alias:
+        create_key(url, alias)
     return url
 
 
 def create_table(url: str, table: str) -> None:
     """Create the users table as on AWS: `account_id` is the partition key, `expires_at` the time to live."""
-    client = boto3.client(
-        "dynamodb",
-        endpoint_url=url,
-        region_name=CREDENTIALS["AWS_DEFAULT_REGION"],
-        aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-    )
-    client.create_table(TableName=table, BillingMode="PAY_PER_REQUEST", **DEFINITION)
-    client.update_time_to_live(TableName=table, TimeToLiveSpecification=EXPIRY)
+    dynamodb = boto3.client("dynamodb", **_connection(url))
+    dynamodb.create_table(TableName=table, BillingMode="PAY_PER_REQUEST", **DEFINITION)
+    dynamodb.update_time_to_live(TableName=table, TimeToLiveSpecification=EXPIRY)
+
+
+def create_key(url: str, alias: str) -> None:
+    """Create a KMS key for kept access, as on AWS."""
+    kms = boto3.client("kms", **_connection(url))
+    kms.create_alias(AliasName=alias, TargetKeyId=kms.create_key()["KeyMetadata"]["KeyId"])
+
+
+def _connection(url: str) -> dict[str, Any]:
+    """The arguments of boto3.client for this server."""
+    names = {
+        "AWS_DEFAULT_REGION": "region_name",
+        "AWS_ACCESS_KEY_ID": "aws_access_key_id",
+        "AWS_SECRET_ACCESS_KEY": "aws_secret_access_key",
+    }
+    return {"endpoint_url": url, **{name: CREDENTIALS[setting] for setting, name in names.items()}}
 
 
 def main() -> None:
-    """Run it by itself: `python -m local.dynamodb --port 8000`."""
-    parser = argparse.ArgumentParser(prog="python -m local.dynamodb", description=__doc__)
+    """Run it by itself: `python -m local.aws --port 8000`."""
+    parser = argparse.ArgumentParser(prog="python -m local.aws", description=__doc__)
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--table", default="spotify-login-users-dev")
+    parser.add_argument("--alias", default="", help="the value of TOKENS_KMS_ALIAS: creates a KMS key")
     options = parser.parse_args()
-    url = start(options.table, options.port)
-    exports = "".join(f"\nexport {name}={value}" for name, value in CREDENTIALS.items())
-    print(
-        f"DynamoDB at {url}, table {options.table}\n\nTo use it:\n\nexport AWS_ENDPOINT_URL={url}{exports}",
-        flush=True,
-    )
+    url = start(options.table, options.alias, options.port)
+    settings = {"AWS_ENDPOINT_URL": url, **CREDENTIALS}
+    if options.alias:
+        settings["TOKENS_KMS_ALIAS"] = options.alias
+    exports = "".join(f"\nexport {name}={value}" for name, value in settings.items())
+    print(f"DynamoDB at {url}, table {options.table}\n\nTo use it:\n{exports}", flush=True)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Event().wait()
 

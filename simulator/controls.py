@@ -1,4 +1,4 @@
-"""Endpoints that Spotify does not have. With them, tests count requests and cause events."""
+"""Endpoints that Spotify does not have. Tests use them to count requests and trigger events."""
 
 from __future__ import annotations
 

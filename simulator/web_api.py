@@ -1,4 +1,4 @@
-"""The endpoints of Spotify's Web API that the simulator has."""
+"""The endpoints of Spotify's Web API that the simulator supports."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def create_web_api(grants: Grants) -> Blueprint:
 
     @api.get("/me/top/artists")
     def top_artists() -> Any:
-        """Return the user's favourite artists, which are the same for everyone."""
+        """Return the user's favorite artists, which are the same for everyone."""
         grant = _grant(grants, "user-top-read")
         limit, offset = _number("limit", 20, 1, 50), _number("offset", 0, 0)
         found = music.artists(extended=not _in_development_mode(grant))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from local.dynamodb import CREDENTIALS
+from local.aws import CREDENTIALS
 from tests.support.dynamodb import Fault, FaultyDynamoDB
 from tests.support.faults import never_accepting, unreachable
 from tests.support.gateway import STAGE_URL, GatewayVisitor

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from local.dynamodb import create_table
+from local.aws import create_table
 from simulator.loopback import serve
 from tests.support.faults import HANG_SECONDS
 

@@ -10,13 +10,13 @@ import pytest
 import requests
 from botocore.exceptions import ClientError
 
-from local import dynamodb, secret_key
+from local import aws, secret_key
 from local.server import AppFiles
 
 
 @pytest.fixture(scope="module")
 def url() -> str:
-    return dynamodb.start("guarded")
+    return aws.start("guarded")
 
 
 def scan(url: str, **headers: str) -> int:
