@@ -91,7 +91,7 @@ def _problem(named: str) -> str:
             f"{name} is {redirect_uri!r}, but make run uses port {port}. "
             f"Unset it, or use the same port:\n\n    make run PORT={parts.port or 80}"
         )
-    return _alias_problem(os.environ.get("TOKENS_KMS_ALIAS", ""))
+    return _alias_problem(_configured(os.environ, "TOKENS_KMS_ALIAS"))
 
 
 def _alias_problem(alias: str) -> str:
@@ -142,21 +142,24 @@ def _provide_aws(environment: dict[str, str]) -> str:
     url = environment.get("AWS_ENDPOINT_URL_DYNAMODB") or environment.get("AWS_ENDPOINT_URL")
     from local import aws
 
+    table, alias = _configured(environment, "USERS_TABLE"), _configured(environment, "TOKENS_KMS_ALIAS")
+    kept = f"{INDENT}Kept access is encrypted with a KMS key in memory, {alias}." if alias else ""
     if url:
         if urlsplit(url).hostname in (HOST, "localhost") and not environment.get("AWS_PROFILE"):
             environment |= {**aws.CREDENTIALS, **environment}  # clients of an emulator need them too
-        return f"DynamoDB:  yours, at {url}"
+        if not alias or environment.get("AWS_ENDPOINT_URL_KMS") or environment.get("AWS_ENDPOINT_URL"):
+            return f"DynamoDB:  yours, at {url}"
+        environment["AWS_ENDPOINT_URL_KMS"] = aws.start(table, alias)
+        return f"DynamoDB:  yours, at {url}{kept}"
 
     for name in [name for name in environment if name.startswith("AWS_")]:
         del environment[name]
-    alias = _configured(environment, "TOKENS_KMS_ALIAS")
     environment |= aws.CREDENTIALS
     environment |= {
-        "AWS_ENDPOINT_URL": aws.start(_configured(environment, "USERS_TABLE"), alias),
+        "AWS_ENDPOINT_URL": aws.start(table, alias),
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     }
-    kept = f"{INDENT}Kept access is encrypted with a key in memory, {alias}." if alias else ""
     return f"DynamoDB:  in memory. Its data is lost when you stop the app.{kept}"
 
 

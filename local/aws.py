@@ -61,7 +61,7 @@ class Guard:
 
 
 def start(table: str, alias: str = "", port: int = 0) -> str:
-    """Serve an empty users table and, with an `alias`, a KMS key. Returns the URL. All is lost with the process."""
+    """Serve an empty users table and, with an `alias`, a KMS key. Returns the URL. Everything is lost when the process ends."""
     url = serve(Guard(DomainDispatcherApplication(create_backend_app)), port)
     create_table(url, table)
     if alias:
@@ -104,7 +104,8 @@ def main() -> None:
     if options.alias:
         settings["TOKENS_KMS_ALIAS"] = options.alias
     exports = "".join(f"\nexport {name}={value}" for name, value in settings.items())
-    print(f"DynamoDB at {url}, table {options.table}\n\nTo use it:\n{exports}", flush=True)
+    served = f"DynamoDB and KMS at {url}, table {options.table}, key {options.alias}"
+    print(f"{served.removesuffix(', key ')}\n\nTo use it:\n{exports}", flush=True)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Event().wait()
 

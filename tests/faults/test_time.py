@@ -148,7 +148,7 @@ class TestKeepAliveConnections:
     """Lambda freezes an instance between requests. Its connections may have been dropped when it resumes."""
 
     def exchange(self, spotify: Spotify) -> str:
-        return spotify.exchange("code", "verifier", "https://x.example/callback")
+        return spotify.exchange("code", "verifier", "https://x.example/callback").access_token
 
     def test_a_dropped_keep_alive_connection_does_not_fail_the_next_login(self) -> None:
         url, sent = scripted(["ok reset", "ok"])

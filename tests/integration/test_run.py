@@ -252,3 +252,33 @@ def test_fifty_simultaneous_requests_all_get_a_response(clone: Path) -> None:
         for connection in sockets:
             assert connection.recv(12) == b"HTTP/1.1 200"
             connection.close()
+
+
+def test_a_page_with_the_users_favorite_artists_runs_after_one_command(clone: Path) -> None:
+    subprocess.run(["git", "apply", str(PROJECT / "docs" / "top.diff")], cwd=clone, check=True)
+    port = free_port()
+    with run(clone, port, {"TOKENS_KMS_ALIAS": "alias/tokens"}) as program:
+        ports_of(program)
+        visitor = HttpVisitor(f"http://127.0.0.1:{port}")
+        visitor.get(visitor.agree(visitor.get(visitor.get("/top").location).location))
+        assert len(visitor.get("/top").text.split('", "')) == 5
+        assert "encrypted" in visitor.get("/").words
+
+
+@pytest.mark.parametrize("alias", ["tokens", "alias/aws/dynamodb", "alias/with space"])
+def test_make_run_rejects_an_alias_that_kms_would_reject(clone: Path, alias: str) -> None:
+    with run(clone, free_port(), {"TOKENS_KMS_ALIAS": alias}) as program:
+        assert "Use one such as alias/tokens" in program.wait_for(r"(?s)TOKENS_KMS_ALIAS.*alias/tokens")[0]
+
+
+def test_make_run_never_sends_tokens_to_aws_if_only_dynamodb_is_elsewhere(clone: Path) -> None:
+    table = python("-m", "local.aws", "--port", "0")
+    with running(table) as emulator:
+        url = emulator.wait_for(r"http://[\w.:]+")[0]
+        port = free_port()
+        settings = {"TOKENS_KMS_ALIAS": "alias/tokens", "AWS_ENDPOINT_URL_DYNAMODB": url}
+        with run(clone, port, settings) as program:
+            assert "KMS key in memory, alias/tokens" in program.wait_for(r"(?s)Log in at.*Ctrl-C")[0]
+            visitor = HttpVisitor(f"http://127.0.0.1:{port}")
+            visitor.log_in()
+            assert "This site keeps access" in visitor.get("/").words

@@ -14,10 +14,11 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from waitress.server import create_server
 
 from deploy import PROJECT
-from local.dynamodb import CREDENTIALS, create_table
+from local.aws import CREDENTIALS, create_key, create_table
 from simulator.spotify import Application, create_app
 from tests.support.gateway import STAGE_URL
-from tests.support.table import TABLE
+from tests.support.kept import Kept
+from tests.support.table import TABLE, Table
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -31,13 +32,17 @@ class Counted:
     calls: list[str] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
     opened: int = 0
+    journal: list[str] = field(default_factory=list)
+    """The calls of all servers that share it, in order."""
     _ports: set[str] = field(default_factory=set)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(body)
         operation = environ.get("HTTP_X_AMZ_TARGET", "").partition(".")[2]
-        self.calls.append(operation or f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}")
+        call = operation or f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}"
+        self.calls.append(call)
+        self.journal.append(call)
         self.bodies.append(body)
         self.opened += environ["REMOTE_PORT"] not in self._ports
         self._ports.add(environ["REMOTE_PORT"])
@@ -74,10 +79,23 @@ class Cloud:
         )
         return session.client(service, endpoint_url=self.aws_url)  # type: ignore[call-overload]
 
+    @property
+    def calls(self) -> list[str]:
+        """The calls to both services, in order."""
+        return list(self.aws.journal)
+
+    def kept(self, alias: str) -> Kept:
+        """The tokens that were stored with a key."""
+        keys = {name.lower(): value for name, value in CREDENTIALS.items() if name != "AWS_DEFAULT_REGION"}
+        region = CREDENTIALS["AWS_DEFAULT_REGION"]
+        table = Table(endpoint_url=self.aws_url, region_name=region, **keys)
+        return Kept(table, self.client("kms"), alias)
+
     def forget(self) -> None:
         """Reset the counts."""
         self.spotify.forget()
         self.aws.forget()
+        self.aws.journal.clear()
 
 
 def _configured(stage: str) -> dict[str, str]:
@@ -86,12 +104,17 @@ def _configured(stage: str) -> dict[str, str]:
     return {**config["environment_variables"], **config["stages"][stage]["environment_variables"]}
 
 
-def cloud(secret_key: str) -> Cloud:
-    """Serve Spotify, the users table and the parameters of a stage, in threads of this process."""
+def cloud(secret_key: str, alias: str = "") -> Cloud:
+    """Serve Spotify, the users table and the parameters of a stage, in threads of this process.
+
+    With an `alias`, there is also a KMS key.
+    """
     spotify = Counted(create_app(Application(redirect_uris=(f"{STAGE_URL}/callback",))))
-    aws = Counted(DomainDispatcherApplication(create_backend_app))
+    aws = Counted(DomainDispatcherApplication(create_backend_app), journal=spotify.journal)
     spotify_url, aws_url = spotify.serve(), aws.serve()
     create_table(aws_url, TABLE)
+    if alias:
+        create_key(aws_url, alias)
     environment = {
         **_configured("dev"),
         **CREDENTIALS,

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import boto3
 import requests
 
-from local.dynamodb import CREDENTIALS
+from deploy import PROJECT
+from local.aws import CREDENTIALS
+from tests.support.kept import Kept
 from tests.support.servers import free_port, python, running, wait_until_served
 from tests.support.table import TABLE, Table
 
@@ -27,28 +32,56 @@ class World:
     """The port of the front end that is listed."""
     environment: dict[str, str]
     """The environment variables of the app."""
+    homes: tuple[str, ...] = ()
+    """The URLs of all processes of the app; `home` is the first."""
 
     @property
     def table(self) -> Table:
+        return Table(**self._connection)
+
+    @property
+    def kept(self) -> Kept:
+        """The stored tokens; with TOKENS_KMS_ALIAS only."""
+        kms = boto3.client("kms", **self._connection)
+        return Kept(self.table, kms, self.environment["TOKENS_KMS_ALIAS"])
+
+    @property
+    def _connection(self) -> dict[str, Any]:
         keys = {name.lower(): value for name, value in CREDENTIALS.items() if name != "AWS_DEFAULT_REGION"}
-        return Table(endpoint_url=self.dynamodb, region_name=CREDENTIALS["AWS_DEFAULT_REGION"], **keys)
+        return {"endpoint_url": self.dynamodb, "region_name": CREDENTIALS["AWS_DEFAULT_REGION"], **keys}
 
     def request_count(self, endpoint: str) -> int:
         """The number of requests that Spotify has received for an endpoint, such as `POST /api/token`."""
         return int(requests.get(f"{self.spotify}/_simulator/asked", timeout=5).json().get(endpoint, 0))
 
+    def refreshes(self) -> dict[str, int]:
+        """The number of access tokens that Spotify has refreshed, by user ID."""
+        return dict(requests.get(f"{self.spotify}/_simulator/refreshes", timeout=5).json())
+
 
 @contextmanager
-def running_world(settings: Mapping[str, str] | None = None) -> Iterator[World]:
-    """Start all processes on free ports, with more settings for the app, and stop them afterwards."""
+def running_world(
+    settings: Mapping[str, str] | None = None,
+    *,
+    apps: int = 1,
+    project: Path = PROJECT,
+    rotates: bool = False,
+) -> Iterator[World]:
+    """Start all processes on free ports, with more settings for the app, and stop them afterwards.
+
+    `apps` is the number of processes of the app, which is the one in the folder `project`. With `rotates`,
+    Spotify replaces the refresh token at each refresh.
+    """
     more = settings or {}
     redirect_uri = more.get("SPOTIFY_REDIRECT_URI", "http://127.0.0.1/callback")
     frontend_port = free_port()
     simulator = python("-m", "simulator", "--port", "0", "--allow-localhost", "--redirect-uri", LOCALHOST)
-    emulator = python("-m", "local.dynamodb", "--port", "0", "--table", TABLE)
+    emulator = python("-m", "local.aws", "--port", "0", "--table", TABLE)
+    alias = more.get("TOKENS_KMS_ALIAS", "")
     with (
-        running([*simulator, "--redirect-uri", redirect_uri]) as spotify,
-        running(emulator) as dynamodb,
+        running([*simulator, "--redirect-uri", redirect_uri, *(["--rotate"] if rotates else [])]) as spotify,
+        running([*emulator, "--alias", alias]) as dynamodb,
+        ExitStack() as stack,
     ):
         spotify_url = spotify.wait_for(r"http://\S+")[0]
         dynamodb_url = dynamodb.wait_for(r"http://[\w.:]+")[0]
@@ -63,8 +96,12 @@ def running_world(settings: Mapping[str, str] | None = None) -> Iterator[World]:
             "FRONTEND_ORIGINS": f"http://127.0.0.1:{frontend_port}",
             **more,
         }
-        port = free_port()
-        app = python("-m", "local.server", "--host", "127.0.0.1", "--port", str(port), "--no-autoreload")
-        with running(app, environment):
+        ports = [free_port() for _ in range(apps)]
+        for port in ports:
+            address = ("--host", "127.0.0.1", "--port", str(port))
+            app = python("-m", "local.server", *address, "--no-autoreload")
+            stack.enter_context(running(app, environment, project))
+        for port in ports:
             wait_until_served(port)
-            yield World(f"http://127.0.0.1:{port}", spotify_url, dynamodb_url, frontend_port, environment)
+        homes = tuple(f"http://127.0.0.1:{port}" for port in ports)
+        yield World(homes[0], spotify_url, dynamodb_url, frontend_port, environment, homes)
