@@ -44,7 +44,7 @@ destroy: .venv/ready ## Remove a deployment (STAGE=prod or dev); keeps the users
 bench: .venv/ready .runtime/ready ## Compare cold starts, warm requests and calls with a plain Chalice app
 	@$(BIN)/python -m bench.cost
 
-load: .venv/ready ## Run 1,000 logins in 50 browsers, simultaneous callbacks, and login/logout races
+load: .venv/ready ## Run 1,000 logins in 50 browsers, simultaneous callbacks, login/logout races, and refreshes at expiry
 	@$(BIN)/python -m bench.load
 
 faults: .venv/ready ## Measure the longest request, with every fault and every pair of faults

@@ -20,7 +20,10 @@ def home(request: Request) -> web.Result:
     ended = user is None and sessions.claimed() is not None
     if request.wants_json:
         return web.document(documents.who(user, ended=ended))
-    return web.page(pages.home(user, services.scope(request), request.address, ended=ended))
+    if user:
+        return web.page(pages.home_of(user, request.address))
+    keeps_access, scope = services.keeps_access(request), services.scope(request)
+    return web.page(pages.home(request.address, scope, keeps_access=keeps_access, ended=ended))
 
 
 @app.route("/login")
@@ -56,8 +59,9 @@ def callback(request: Request) -> web.Result:
             return web.redirect(request.return_url)
         raise LoginSpent
     code, spotify = response.authorization_code(), services.spotify(request)
-    access_token = spotify.exchange(code, attempt.code_verifier, request.address.redirect_uri)
-    session, note = services.sessions(request).open(spotify.fetch_profile(access_token))
+    tokens = spotify.exchange(code, attempt.code_verifier, request.address.redirect_uri)
+    profile = spotify.fetch_profile(tokens.access_token)
+    session, note = services.log_in(request, profile, tokens)
     attempts.complete(attempt, response.code)
     return web.redirect(request.return_url, "completed", session.login_id, detail=note)
 
@@ -70,7 +74,7 @@ def logout(request: Request) -> web.Result:
     claimed = sessions.claimed()
     if claimed and not request.own and request.query.get("confirm") != [claimed.session_id]:
         return web.page(pages.ask_to_log_out(request, claimed.session_id))
-    ended = sessions.close()
+    ended = services.log_out(request)
     if ended is None:
         return web.redirect(request.return_url, **web.CLEAR_CACHE)
     services.attempts(request).forget()

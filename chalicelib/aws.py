@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -30,12 +30,16 @@ SETTINGS = {"Credential": CREDENTIALS, "RegionError": ("AWS_DEFAULT_REGION",), "
 
 
 class CallFailed(Exception):
-    """A call without a usable response. `code` is AWS's error code, or the name of botocore's exception."""
+    """A call without a usable response. `code` is AWS's error code, or the name of botocore's exception.
 
-    def __init__(self, code: str, *, transient: bool = False) -> None:
+    `item` is what DynamoDB found instead of what a condition demanded.
+    """
+
+    def __init__(self, code: str, *, transient: bool = False, item: Mapping[str, Any] | None = None) -> None:
         super().__init__(code)
         self.code = code
         self.transient = transient
+        self.item = item or {}
 
 
 _session = lru_cache(maxsize=1)(Session)
@@ -88,7 +92,9 @@ def _attempt(function: Callable[[], T], deadline: Deadline) -> T:
     except ClientError as failure:
         code = failure.response["Error"]["Code"]
         status = failure.response["ResponseMetadata"]["HTTPStatusCode"]
-        raise CallFailed(code, transient=status >= 500 or code in THROTTLED) from None
+        transient = status >= 500 or code in THROTTLED
+        item: Any = failure.response.get("Item")
+        raise CallFailed(code, transient=transient, item=item) from None
     except (BotoCoreError, AttributeError, LookupError, TypeError, ValueError) as failure:
         # The last four are what botocore, or the reading of its result, makes of a truncated response.
         raise _misconfigured(failure) or CallFailed(type(failure).__name__, transient=True) from None

@@ -25,6 +25,7 @@ BASE_PATH = r"(?:/(?!\.\.?(?:/|$))[\w.~$+!*'()-]+)*"
 _VSCHAR = re.compile(r"[\x20-\x7e]+")  # RFC 6749 appendix A.1 and A.2
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*")  # RFC 6749 §3.3
 _TABLE = re.compile(r"[a-zA-Z0-9_.-]{3,255}")  # DynamoDB's naming rules
+_ALIAS = re.compile(r"|alias/(?!aws/)[a-zA-Z0-9_/-]{1,250}")  # KMS's, where `aws/` is reserved for AWS
 _REDIRECT_URI = re.compile(
     rf"(https://{DOMAIN}(?!:443/){PORT}|http://{LOOPBACK}(?!:80/){PORT})({BASE_PATH})/callback", re.ASCII
 )
@@ -70,6 +71,7 @@ _CHECKS: Mapping[str, Callable[[str], object]] = {
     "SECRET_KEY_FALLBACKS": lambda value: all(map(is_strong, split(value))),
     "FRONTEND_ORIGINS": lambda value: all(map(_is_origin, split(value))),
     "USERS_TABLE": _TABLE.fullmatch,
+    "TOKENS_KMS_ALIAS": _ALIAS.fullmatch,
     "SPOTIFY_ACCOUNTS_URL": _is_url_of(ACCOUNTS_URL),
     "SPOTIFY_API_URL": _is_url_of(API_URL),
 }
@@ -78,8 +80,11 @@ _DEFAULTS = {"SPOTIFY_SCOPE": EVERY_SCOPE, "SPOTIFY_ACCOUNTS_URL": ACCOUNTS_URL,
 NAMES = tuple(_CHECKS)
 """Every setting of the app's own."""
 
+STORABLE = tuple(name for name in NAMES if name != "TOKENS_KMS_ALIAS")
+"""The settings that can be parameters. The key's permission and the AWS client are deployed with the alias."""
+
 CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB")
+ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_KMS")
 AWS_NAMES = (*CREDENTIALS, *ENDPOINTS)
 """Those of AWS's own variables that are checked before a visitor is sent to Spotify; botocore uses them."""
 
@@ -101,6 +106,8 @@ class Config:
         self.secret_keys = (*split(read(settings, "SECRET_KEY_FALLBACKS")), read(settings, "SECRET_KEY"))
         """Oldest first, as itsdangerous expects them: the last one signs, all of them verify."""
         self.users_table = read(settings, "USERS_TABLE")
+        self.tokens_kms_alias = read(settings, "TOKENS_KMS_ALIAS")
+        """The KMS key that encrypts kept tokens, by its alias; empty where none are kept."""
         self.accounts_url = read(settings, "SPOTIFY_ACCOUNTS_URL")
         self.api_url = read(settings, "SPOTIFY_API_URL")
 

@@ -13,6 +13,9 @@ SECONDS = 20.0
 STORAGE_SECONDS = 4.0
 """What Spotify must leave of it, so that a login can still be stored."""
 
+ENCRYPTION_SECONDS = 3.5
+"""What Spotify must leave besides, where tokens are encrypted first."""
+
 T = TypeVar("T")
 
 

@@ -27,6 +27,9 @@
     │       └── ProfileInvalid    502  profile_invalid
     ├── LoginRequired             401  login_required
     │   └── LoginLoops            401  login_loops
+    ├── AccessEnded               403  access_ended
+    ├── AccessDelayed             503  access_delayed
+    ├── KeyUnavailable            503  key_unavailable
     └── UsersUnavailable          503  users_unavailable
 
 Every leaf has a `status` (HTTP), a `reason` (the code in the log), a `title`, a `message` that says what
@@ -56,6 +59,9 @@ class LoginError(Exception):
     asks_to_log_in: ClassVar[bool] = False
     """Whether a navigation is redirected to /login instead."""
 
+    returns: ClassVar[bool] = False
+    """Whether a login that its page offers returns to the page that failed."""
+
     settings: tuple[str, ...] = ()
     """The settings at fault, by name, for the log."""
 
@@ -73,7 +79,7 @@ class ConfigurationError(LoginError):
 
     reason = "configuration"
     title = "This site is not set up yet"
-    message = "A setting that the login needs is missing or unusable."
+    message = "A setting that this page needs is missing or unusable."
     remedy = "The owner of this site can find the setting's name in the log, under the reference below."
 
     def __init__(self, *settings: str) -> None:
@@ -119,6 +125,7 @@ class LoginRequired(LoginError):
     message = "This page is for logged-in users."
     remedy = "Log in to see it."
     asks_to_log_in = True
+    returns = True
 
 
 class LoginLoops(LoginRequired):
@@ -296,6 +303,43 @@ class ProfileInvalid(SpotifyMalformed):
 
     reason = "profile_invalid"
     message = "Spotify sent your profile without a usable ID, or only part of it. Nothing was stored."
+
+
+class AccessEnded(LoginError):
+    """There is no access to the user's account, or none that works. The user is still logged in."""
+
+    status = 403
+    reason = "access_ended"
+    title = "This page needs access to your Spotify account"
+    message = "This site no longer has the access that this page needs, or never had it."
+    remedy = "Log in again to give it access."
+    returns = True
+
+
+class AccessDelayed(LoginError):
+    """An access token could not be refreshed. The refresh token is kept, so a later attempt can succeed."""
+
+    status = 503
+    reason = "access_delayed"
+    title = "This page is not available right now"
+    message = "This site could not renew its access to your Spotify account."
+    returns = True
+
+    def __init__(self, detail: str, retry_after: int) -> None:
+        super().__init__(detail)
+        self.retry_after = max(retry_after, 1)
+        self.remedy = f"Try again in {self.retry_after} second{'' if self.retry_after == 1 else 's'}."
+
+
+class KeyUnavailable(LoginError):
+    """KMS did not encrypt or decrypt a user's tokens. They are kept, and the user is still logged in."""
+
+    status = 503
+    reason = "key_unavailable"
+    title = "This page is not available right now"
+    message = "This site could not use its access to your Spotify account."
+    remedy = "Try again in a moment."
+    returns = True
 
 
 class UsersUnavailable(LoginError):

@@ -8,19 +8,24 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from chalicelib import config as settings_of
-from chalicelib.config import AWS_NAMES, NAMES, Config
+from chalicelib.claims import Claims
+from chalicelib.config import AWS_NAMES, NAMES, STORABLE, Config
 from chalicelib.cookies import Seal
-from chalicelib.deadline import STORAGE_SECONDS, Deadline
-from chalicelib.errors import ConfigurationError, LoginLoops, LoginRequired
+from chalicelib.deadline import ENCRYPTION_SECONDS, STORAGE_SECONDS, Deadline
+from chalicelib.errors import ConfigurationError, KeyUnavailable, LoginLoops, LoginRequired
 from chalicelib.login import Attempts
 from chalicelib.request import Request
 from chalicelib.sessions import Sessions, User
 
 if TYPE_CHECKING:
     from chalicelib.parameters import Parameters
-    from chalicelib.spotify import Spotify
+    from chalicelib.profile import Profile
+    from chalicelib.spotify import Spotify, Tokens
+    from chalicelib.table import Table
+    from chalicelib.tokens import Parts
     from chalicelib.transport import Transport
     from chalicelib.users import Users
+    from chalicelib.vault import Memory, Vault
 
 
 def prepare() -> None:
@@ -36,6 +41,10 @@ def prepare() -> None:
             _spotify(config, Deadline())
             _users(config, Deadline())
             _client("dynamodb", config.users_table)
+            if config.tokens_kms_alias:
+                from chalicelib import tokens  # noqa: F401 - loaded now, not while a visitor waits
+
+                _client("kms", config.users_table)
         gc.freeze()
         gc.enable()
 
@@ -56,12 +65,17 @@ def settings(deadline: Deadline) -> Mapping[str, str]:
     if not (path and on_lambda()):
         return supplied
     stored = _parameters(path).values(deadline)
-    return {**{name: stored[name] for name in NAMES if name in stored}, **supplied}
+    return {**{name: stored[name] for name in STORABLE if name in stored}, **supplied}
 
 
 def scope(request: Request) -> str:
     """The scopes that a login asks for, whether or not the settings are complete."""
     return settings_of.read(request.settings, "SPOTIFY_SCOPE")
+
+
+def keeps_access(request: Request) -> bool:
+    """Whether a login keeps access to the user's account, whether or not the settings are complete."""
+    return bool(settings_of.read(request.settings, "TOKENS_KMS_ALIAS"))
 
 
 def config(request: Request) -> Config:
@@ -75,12 +89,46 @@ def config(request: Request) -> Config:
 
 def spotify(request: Request) -> "Spotify":
     """The client of Spotify, which leaves enough of the request's time to store a login."""
-    return _spotify(config(request), request.deadline.within(request.deadline.left() - STORAGE_SECONDS))
+    return _spotify(config(request), request.deadline)
 
 
 def attempts(request: Request) -> Attempts:
     """The login attempts of the browser that sent the request."""
     return Attempts(request.jar, Seal(Attempts.PURPOSE, config(request).secret_keys))
+
+
+def log_in(request: Request, profile: "Profile", tokens: "Tokens") -> tuple[Claims, str]:
+    """Open a session and, with TOKENS_KMS_ALIAS, keep the tokens. Returns the session, and a note for the log.
+
+    A login does not fail because its tokens could not be kept.
+
+    Raises:
+        UsersUnavailable: the users table did not respond; the user may have been stored.
+    """
+    complete = config(request)
+    if not complete.tokens_kms_alias:
+        return sessions(request).open(profile)
+    vault = _vault(complete, request.deadline)
+    try:
+        sealed = vault.seal(profile.account_key, tokens)
+    except (KeyUnavailable, ConfigurationError) as failure:
+        session, note = sessions(request).open(profile, None)
+        return session, f"access_not_kept {failure.detail} {note}".rstrip()
+    opened = sessions(request).open(profile, sealed)
+    vault.remember(profile.account_key, sealed, tokens)
+    return opened
+
+
+def log_out(request: Request) -> Claims | None:
+    """Erase the user, clear the cookie, forget the access token. Returns the session, if it was live until now.
+
+    Raises:
+        UsersUnavailable: the users table did not respond; the cookie stays.
+    """
+    ended = sessions(request).close()
+    if ended and config(request).tokens_kms_alias:
+        _memory().forget(ended.account_key)
+    return ended
 
 
 def sessions(request: Request) -> Sessions:
@@ -89,6 +137,7 @@ def sessions(request: Request) -> Sessions:
         request.jar,
         lambda: Seal(Sessions.PURPOSE, config(request).secret_keys),
         lambda: _users(config(request), request.deadline),
+        request.deadline,
     )
 
 
@@ -111,21 +160,73 @@ def require_user(request: Request) -> User:
     """
     user = current_user(request)
     if user is None:
-        request.return_to = request.path_and_query
-        raise LoginLoops if attempts(request).loops(request.return_to) else LoginRequired
+        raise LoginLoops if attempts(request).loops(request.path_and_query) else LoginRequired
     return user
 
 
+def access_token(user: User, scope: str = "", *, rejected: str = "") -> str:
+    """An access token of a logged-in user, for calls to Spotify's Web API, valid for a minute or more.
+
+    `scope` is one that the call needs. `rejected` is a token that Spotify has rejected with 401: it is refreshed,
+    at most once for each request. If the user has withdrawn consent, that ends the access.
+
+    Raises:
+        AccessEnded: the user must log in again to give access, or has not granted the scope.
+        AccessDelayed: the token must be refreshed, but that failed, or another request is still doing it.
+        LoginRequired: the user has logged out in the meantime.
+        ConfigurationError: TOKENS_KMS_ALIAS is not set, or no login asks for the scope.
+        KeyUnavailable, UsersUnavailable, ClientRefused: KMS, DynamoDB or the client secret failed.
+    """
+    complete = _config(frozenset(settings(user.deadline).items()))
+    if not complete.tokens_kms_alias:
+        raise ConfigurationError("TOKENS_KMS_ALIAS")
+    if scope and scope not in complete.scope.split():
+        raise ConfigurationError("SPOTIFY_SCOPE")
+    from chalicelib.tokens import KeptAccess
+
+    return KeptAccess(partial(_parts, complete), user, scope, rejected).token()
+
+
+def _parts(config: Config, deadline: Deadline) -> "Parts":
+    from chalicelib.tokens import Parts
+
+    return Parts(_table(config, deadline), _vault(config, deadline), _spotify(config, deadline))
+
+
 def _spotify(config: Config, deadline: Deadline) -> "Spotify":
+    """A client of Spotify, which leaves enough of the time to encrypt and store what it returns."""
     from chalicelib.spotify import Spotify
 
-    return Spotify(config, _transport(tls=config.accounts_url.startswith("https:")), deadline)
+    transport = _transport(tls=config.accounts_url.startswith("https:"))
+    reserved = STORAGE_SECONDS + (ENCRYPTION_SECONDS if config.tokens_kms_alias else 0)
+    return Spotify(config, transport, deadline.within(deadline.left() - reserved))
 
 
 def _users(config: Config, deadline: Deadline) -> "Users":
     from chalicelib.users import Users
 
     return Users(partial(_client, "dynamodb", config.users_table), config.users_table, deadline)
+
+
+def _table(config: Config, deadline: Deadline) -> "Table":
+    from chalicelib.table import Table
+
+    return Table(partial(_client, "dynamodb", config.users_table), config.users_table, deadline)
+
+
+def _vault(config: Config, deadline: Deadline) -> "Vault":
+    """The encryption of tokens, which leaves enough of the time to store them."""
+    from chalicelib.vault import Vault
+
+    client = partial(_client, "kms", config.users_table)
+    return Vault(client, config, deadline.within(deadline.left() - STORAGE_SECONDS), _memory())
+
+
+@lru_cache(maxsize=1)
+def _memory() -> "Memory":
+    from chalicelib.vault import Memory
+
+    return Memory()
 
 
 @lru_cache(maxsize=1)
@@ -140,7 +241,7 @@ def _transport(*, tls: bool) -> "Transport":
     return Transport(tls=tls)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def _client(service: str, _table: str) -> Any:
     from chalicelib import aws
 

@@ -3,11 +3,12 @@
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from chalicelib.claims import DAY, Claims
 from chalicelib.cookies import Jar, Seal, decode, encode
+from chalicelib.deadline import Deadline
 from chalicelib.errors import LoginError
 from chalicelib.profile import Profile
 
@@ -20,13 +21,20 @@ RENEWAL = DAY
 """The age of a cookie, in seconds, from which it is issued again."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class User:
-    """A logged-in user."""
+    """A logged-in user, for the time of one request."""
 
     profile: Profile
     session_ends: int
     """Epoch seconds; later if the user visits before."""
+    login_id: str = field(repr=False)
+    deadline: Deadline = field(repr=False)
+    """The request's."""
+    tokens: bytes = field(repr=False)
+    """What is stored of the user's access, encrypted; empty where none is kept."""
+    refreshed: bool = field(default=False, repr=False)
+    """Whether this request has sent Spotify the refresh token, which it may do once."""
 
 
 class Sessions:
@@ -34,11 +42,14 @@ class Sessions:
 
     PURPOSE = "session"
 
-    def __init__(self, jar: Jar, seal: Callable[[], Seal], users: "Callable[[], Users]") -> None:
+    def __init__(
+        self, jar: Jar, seal: Callable[[], Seal], users: "Callable[[], Users]", deadline: Deadline
+    ) -> None:
         """`seal` and `users` are called only when needed: a browser without a cookie needs neither."""
         self._jar = jar
         self._seal = seal
         self._users = users
+        self._deadline = deadline
 
     def claimed(self) -> Claims | None:
         """The session that the cookie claims, if this app signed it and it has not expired."""
@@ -58,26 +69,26 @@ class Sessions:
         session = self.claimed()
         if session is None:
             return None
-        profile = self._users().find(session)
-        if profile is None:
+        found = self._users().find(session)
+        if found is None:
             return None
         if session.issued < time.time() - RENEWAL:
             session = replace(session, issued=int(time.time()))
             self._write(session)
-        return User(profile, session.ends)
+        return User(found.profile, session.ends, session.login_id, self._deadline, found.tokens)
 
-    def open(self, profile: Profile) -> tuple[Claims, str]:
+    def open(self, profile: Profile, tokens: bytes | None = b"") -> tuple[Claims, str]:
         """Log a user in. The session that this browser had ends, copies of its cookie included.
 
-        A session of another user is ended after the login. Returns the new session, and for the log a note
-        if that failed.
+        `tokens` are as in `Users.remember`. A session of another user is ended after the login. Returns the
+        new session, and for the log a note if that failed.
 
         Raises:
             UsersUnavailable: the users table did not respond; the user may have been stored.
         """
         before, now = self.claimed(), int(time.time())
         same_user = before is not None and before.account_key == profile.account_key
-        login_id = self._users().remember(profile, before if same_user else None)
+        login_id = self._users().remember(profile, before if same_user else None, tokens)
         session = Claims(profile.account_key, login_id, secrets.token_urlsafe(12), now, now)
         self._write(session)
         try:

@@ -1,7 +1,11 @@
-"""The two calls to Spotify: exchange a code, fetch the current user."""
+"""The calls to Spotify: exchange a code, refresh an access token, fetch the current user."""
 
 import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from chalicelib import errors
 from chalicelib.config import Config
@@ -21,9 +25,28 @@ RATE_WINDOW = 30
 PAUSE = 0.2
 """Seconds before a retry where Spotify names no wait."""
 
+REFRESH_SECONDS = 6.0
+"""The longest that refreshing an access token takes, in which others of the same user wait."""
+
+TOKEN_SECONDS = 3600
+"""The lifetime of an access token, where Spotify names none from ten minutes to a day."""
+
 TRANSIENT = (errors.SpotifyUnavailable, errors.SpotifyUnreachable, errors.SpotifyRateLimited)
 
 _TOKEN = re.compile(r"[\x21-\x7e]+")  # RFC 6749 appendix A.12, less the space: it becomes a header
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A successful response of the token endpoint (RFC 6749 §5.1)."""
+
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    """Empty if Spotify sent none."""
+    scope: str
+    """The scopes that were granted, separated by spaces."""
+    ends: int
+    """When the access token ends, in epoch seconds."""
 
 
 class Spotify:
@@ -34,8 +57,8 @@ class Spotify:
         self._transport = transport
         self._deadline = deadline
 
-    def exchange(self, code: str, code_verifier: str, redirect_uri: str) -> str:
-        """Exchange an authorization code for an access token (RFC 6749 §4.1.3, RFC 7636 §4.5).
+    def exchange(self, code: str, code_verifier: str, redirect_uri: str) -> Tokens:
+        """Exchange an authorization code for tokens (RFC 6749 §4.1.3, RFC 7636 §4.5).
 
         Raises:
             CodeRefused: Spotify rejected the code.
@@ -48,10 +71,39 @@ class Spotify:
             "redirect_uri": redirect_uri,
             "code_verifier": code_verifier,
         }
+        return self._request_tokens(form, self._deadline, "", self._config.scope)
+
+    def refresh(self, tokens: Tokens) -> Tokens | None:
+        """Replace an access token (RFC 6749 §6). None if Spotify no longer accepts the refresh token.
+
+        Spotify sends a new refresh token seldom; without one, the old one stays valid.
+
+        Raises:
+            ClientRefused: Spotify rejected the client ID or secret.
+            SpotifyError: any other leaf below it in the tree of errors.py.
+        """
+        form = {"grant_type": "refresh_token", "refresh_token": tokens.refresh_token}
+        deadline = self._deadline.within(REFRESH_SECONDS)
+        try:
+            return self._request_tokens(form, deadline, tokens.refresh_token, tokens.scope)
+        except errors.CodeRefused:
+            return None
+
+    def _request_tokens(
+        self, form: Mapping[str, str], deadline: Deadline, refresh_token: str, scope: str
+    ) -> Tokens:
+        """Send a token request. `refresh_token` and `scope` apply where the response has none."""
         url = f"{self._config.accounts_url}/api/token"
         client = (self._config.client_id, self._config.client_secret)
-        send = partial(self._transport.send, "POST", url, self._deadline, data=form, auth=client)
-        return _access_token(self._deadline.retry(send, _pause_if_not_sent))
+        send = partial(self._transport.send, "POST", url, deadline, data=form, auth=client)
+        sent = int(time.time())
+        document = _token_response(deadline.retry(send, _pause_if_not_sent))
+        return Tokens(
+            document["access_token"],
+            _text(document, "refresh_token") or refresh_token,
+            _text(document, "scope") or scope,
+            sent + _lifetime(document.get("expires_in")),
+        )
 
     def fetch_profile(self, access_token: str) -> Profile:
         """Fetch the current user's profile (GET /v1/me).
@@ -79,18 +131,31 @@ def _pause(failure: Exception, attempts: int) -> float | None:
     return wait if wait <= PATIENCE else None
 
 
-def _access_token(response: Response) -> str:
+def _token_response(response: Response) -> dict[str, Any]:
+    """The document of a successful response, with a usable access token."""
     document = response.json()
-    error = document.get("error")
+    error = document.get("error") if response.status < 500 else None
     if error == "invalid_grant":
         raise errors.CodeRefused(str(response))
     if error == "invalid_client":
         raise errors.ClientRefused(str(response))
     _raise_for_status(response)
-    token, token_type = document.get("access_token"), document.get("token_type", "Bearer")
-    if not isinstance(token, str) or not _TOKEN.fullmatch(token) or str(token_type).lower() != "bearer":
+    token_type = str(document.get("token_type", "Bearer")).lower()
+    if not _TOKEN.fullmatch(_text(document, "access_token")) or token_type != "bearer":  # noqa: S105 - a type
         raise errors.SpotifyMalformed(str(response))
-    return token
+    return document
+
+
+def _text(document: Mapping[str, Any], name: str) -> str:
+    value = document.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _lifetime(expires_in: object) -> int:
+    """Seconds; `TOKEN_SECONDS` where Spotify sends none, or one that no refresh could keep up with."""
+    if isinstance(expires_in, int) and 600 <= expires_in <= 86_400:
+        return expires_in
+    return TOKEN_SECONDS
 
 
 def _profile(response: Response) -> Profile:

@@ -134,6 +134,8 @@ def _read(received: ChaliceRequest) -> Request:
 def _failure(
     error: LoginError, reference: str, request: Request | None, received: ChaliceRequest, bug: str = ""
 ) -> Result:
+    if error.returns and request and request.navigates:
+        request.return_to = request.path_and_query
     if error.asks_to_log_in and request and request.navigates and not request.wants_json:
         return redirect(request.link("/login"))
     line: dict[str, Any] = {"outcome": "refused" if error.status < 500 else "failed", "error": bug}

@@ -28,19 +28,33 @@ CONTENT_SECURITY_POLICY = (
 """Nothing but our style sheet, the empty icon and Spotify's profile pictures (CSP Level 3)."""
 
 
-def home(user: User | None, scope: str, address: Address, *, ended: bool = False) -> str:
-    """The home page, with the logged-in user if there is one; `scope` is what a login asks for.
+SPOTIFY_APPS = "https://www.spotify.com/account/apps/"
+"""Where users withdraw what they have granted to apps."""
 
-    `ended` explains that the browser's session was ended elsewhere.
+KEEPS = "It keeps access to your account, encrypted, until you log out, for 30 days at most."
+KEEPS_NOT = "It keeps no access to your account."
+
+
+def home(address: Address, scope: str, *, keeps_access: bool = False, ended: bool = False) -> str:
+    """The home page for a visitor who is not logged in.
+
+    `scope` is what a login asks for, and `keeps_access` whether it keeps the access. `ended` explains that the
+    browser's session was ended elsewhere.
     """
-    links = {"login": address.url("/login"), "logout": address.url("/logout")}
-    if user is None:
-        count = len(scope.split())
-        permissions = f"{count} permission" + ("" if count == 1 else "s")
-        note = _template("ended.html") if ended else ""
-        return _page("Log in with Spotify", "logged_out.html", permissions=permissions, ended=note, **links)
-    profile = user.profile
-    ends = datetime.fromtimestamp(user.session_ends, UTC)
+    count = len(scope.split())
+    return _page(
+        "Log in with Spotify",
+        "logged_out.html",
+        permissions=f"{count} permission" + ("" if count == 1 else "s"),
+        access=KEEPS if keeps_access else KEEPS_NOT,
+        ended=_template("ended.html") if ended else "",
+        **_links(address),
+    )
+
+
+def home_of(user: User, address: Address) -> str:
+    """The home page of a logged-in user."""
+    profile, ends = user.profile, datetime.fromtimestamp(user.session_ends, UTC)
     return _page(
         "Logged in with Spotify",
         "logged_in.html",
@@ -50,7 +64,8 @@ def home(user: User | None, scope: str, address: Address, *, ended: bool = False
         ends=f"{ends.day} {ends:%B %Y}",
         ends_at=ends.isoformat(),
         stored=", ".join(profile.fields),
-        **links,
+        access=_template("access.html").format(apps=SPOTIFY_APPS) if user.tokens else "",
+        **_links(address),
     )
 
 
@@ -72,6 +87,10 @@ def failure(error: LoginError, reference: str, request: Request | None) -> str:
     links = template.format(home=request.address.url("/"), **urls) if request else ""
     about = {"message": error.message, "remedy": _linked(error.remedy), "reference": reference}
     return _page(error.title, "failure.html", links=links, **about)
+
+
+def _links(address: Address) -> dict[str, str]:
+    return {"login": address.url("/login"), "logout": address.url("/logout")}
 
 
 def _linked(text: str) -> Markup:

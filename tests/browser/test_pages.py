@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+import requests
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
+from bench import fork
 from deploy import PROJECT
 from tests.browser.test_login import other_site_url
 from tests.support.browser import log_in
 from tests.support.table import Table
-from tests.support.world import World
+from tests.support.world import World, running_world
 
 SCREENSHOTS = PROJECT / "screenshots"
 NAME = "Wolfeschlegelsteinhausenbergerdorff" * 9
@@ -102,6 +105,29 @@ def test_a_page_fits_every_width_and_is_accessible(page: Page, world: World, tab
     reach, title = STATES[name]
     page.goto(world.home)
     reach(page, world)
+    inspect(page, name, title)
+
+
+def test_the_pages_of_kept_access_fit_every_width_and_are_accessible(page: Page, tmp_path: Path) -> None:
+    project = fork.create(tmp_path / "fork")
+    with running_world({"TOKENS_KMS_ALIAS": fork.ALIAS}, project=project) as world:
+        page.goto(world.home)
+        inspect(page, "logged out with kept access", "Log in with Spotify")
+        log_in(page)
+        inspect(page, "logged in with kept access", "Logged in with Spotify")
+        (item,) = world.table.items()
+        world.kept.age(item["account_id"]["S"])
+        requests.post(f"{world.spotify}/_simulator/revoke", data={"user_id": "pia.premium"}, timeout=5)
+        page.goto(f"{world.home}/top")
+        inspect(page, "access ended", "This page needs access to your Spotify account")
+        page.get_by_role("link", name="Log in").click()
+        page.get_by_role("button", name="Agree").click()
+        page.wait_for_url(f"{world.home}/top")
+        assert page.locator("body").inner_text().count('", "') == 4
+
+
+def inspect(page: Page, name: str, title: str) -> None:
+    """Check a page's layout and accessibility, and take screenshots of it."""
     assert page.locator("h1").all_inner_texts() == [title]
     assert title in page.title()
     assert page.locator("html").get_attribute("lang") == "en"

@@ -12,9 +12,10 @@ import pytest
 from deploy import PROJECT
 from tests.support.servers import clean_environment, python
 
-PATCHES = re.findall(
-    r"```diff\n(.*?)```", (PROJECT / "docs" / "extending.md").read_text(encoding="utf-8"), re.DOTALL
-)
+TEXT = (PROJECT / "docs" / "extending.md").read_text(encoding="utf-8")
+PATCHES = re.findall(r"```diff\n(.*?)```", TEXT, re.DOTALL)
+ROUTE, TEKORE = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+TOP = PROJECT / "docs" / "top.diff"
 
 SETUP = """
 import json
@@ -99,8 +100,7 @@ def test_an_example_works_when_applied(checkout: Path, patch: str, example: str)
 
 
 def test_the_example_scopes_are_requested() -> None:
-    text = (PROJECT / "docs" / "extending.md").read_text(encoding="utf-8")
-    (scope,) = re.findall(r'SPOTIFY_SCOPE="([^"]+)"', text)
+    (scope,) = re.findall(r'SPOTIFY_SCOPE="([^"]+)"', TEXT)
     script = f"""
     os.environ["SPOTIFY_SCOPE"] = {scope!r}
     assert "2 permissions" in visitor.get("/").words
@@ -109,3 +109,65 @@ def test_the_example_scopes_are_requested() -> None:
 """
     environment = clean_environment({"PYTHONPATH": str(PROJECT)})
     subprocess.run(python("-c", SETUP + script), env=environment, check=True)
+
+
+SHOWS_ARTISTS = """
+import boto3
+
+os.environ["TOKENS_KMS_ALIAS"] = "alias/tokens"
+with mock_aws():
+    kms = boto3.client("kms")
+    kms.create_alias(AliasName="alias/tokens", TargetKeyId=kms.create_key()["KeyMetadata"]["KeyId"])
+    Table().create()
+    visitor = GatewayVisitor()
+    away = visitor.get("/top").location
+    assert visitor.get(visitor.agree(visitor.get(away).location)).location == f"{STAGE_URL}/top"
+    artists = json.loads(visitor.get("/top").text)
+    assert len(artists) == 5 and all(isinstance(name, str) for name in artists), artists
+"""
+
+WITHDRAWS = """
+    import requests
+
+    requests.post(f"{spotify}/_simulator/expire", timeout=5)
+    assert visitor.get("/top").status == 200
+    requests.post(f"{spotify}/_simulator/revoke", data={"user_id": "pia.premium"}, timeout=5)
+    assert visitor.get("/top").status == 403
+    assert visitor.see_id() == "pia.premium"
+"""
+
+TO_THE_SIMULATOR = """
+import tekore._client.base
+
+tekore._client.base.prefix = f"{spotify}/v1/"
+"""
+
+
+def show_artists(checkout: Path, script: str) -> None:
+    setup = SETUP.partition("with mock_aws")[0]
+    environment = clean_environment({"PYTHONPATH": f"{checkout}:{PROJECT}"})
+    subprocess.run(python("-c", setup + script), cwd=checkout, env=environment, check=True)
+
+
+@pytest.fixture
+def with_top(checkout: Path) -> Path:
+    """A copy of the app with docs/top.diff applied."""
+    subprocess.run(["git", "apply", str(TOP)], cwd=checkout, check=True)
+    return checkout
+
+
+def test_the_documented_route_is_the_one_in_the_patch(with_top: Path) -> None:
+    assert ROUTE.strip() in (with_top / "app.py").read_text()
+
+
+def test_a_route_calls_spotify_for_the_user(with_top: Path) -> None:
+    show_artists(with_top, SHOWS_ARTISTS + WITHDRAWS)
+
+
+def test_a_route_calls_spotify_with_tekore(with_top: Path) -> None:
+    path = with_top / "app.py"
+    text = path.read_text()
+    body = re.search(r"    user = services.require_user.*?\n\n\n", text, re.DOTALL)
+    assert body
+    path.write_text("import tekore\n" + text.replace(body[0], TEKORE + "\n\n"))
+    show_artists(with_top, TO_THE_SIMULATOR + SHOWS_ARTISTS)

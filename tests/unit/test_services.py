@@ -62,6 +62,11 @@ def test_parameters_supply_settings_that_the_environment_lacks(
     assert "PATH" not in services.settings(Deadline())
 
 
+def test_a_parameter_cannot_turn_on_kept_access(on_lambda: Any) -> None:
+    on_lambda.put_parameter(Name=f"{PATH}/TOKENS_KMS_ALIAS", Value="alias/tokens", Type="String")
+    assert "TOKENS_KMS_ALIAS" not in services.settings(Deadline())
+
+
 @pytest.mark.parametrize("stage", ["dev", "prod"])
 def test_the_policy_allows_exactly_the_calls_that_the_app_makes(
     stage: str, table: Table, visitor: GatewayVisitor, on_lambda: Any, monkeypatch: pytest.MonkeyPatch
@@ -272,6 +277,52 @@ def test_on_lambda_clients_are_created_during_the_initialization(on_lambda: Any)
     assert services._client.cache_info().currsize == services._transport.cache_info().currsize == 1
     assert gc.isenabled()
     gc.unfreeze()
+
+
+def test_with_kept_access_the_key_gets_a_client_during_the_initialization(
+    on_lambda: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKENS_KMS_ALIAS", "alias/tokens")
+    services._client.cache_clear()
+    services.prepare()
+    assert services._client.cache_info().currsize == 2
+    gc.unfreeze()
+
+
+ONE_VISIT = """
+import os, sys
+from moto import mock_aws
+from chalicelib import aws
+from simulator.loopback import serve
+from simulator.spotify import Application, create_app
+from tests.support.table import Table
+
+clients, stock = [], aws.client
+aws.client = lambda service: clients.append(service) or stock(service)
+with mock_aws():
+    Table().create()
+    from tests.support.gateway import STAGE_URL, GatewayVisitor
+
+    url = serve(create_app(Application(redirect_uris=(f"{STAGE_URL}/callback",))))
+    os.environ |= {"SPOTIFY_ACCOUNTS_URL": url, "SPOTIFY_API_URL": url}
+    visitor = GatewayVisitor()
+    visitor.log_in()
+    assert visitor.see_id() == "pia.premium"
+    assert set(Table().items()[0]) == {"account_id", "login_id", "profile", "expires_at"}
+    visitor.get("/logout")
+    print(clients, sorted({"chalicelib.tokens", "chalicelib.vault"} & set(sys.modules)))
+"""
+
+
+def test_without_the_setting_nothing_of_kept_access_is_loaded_stored_or_called(
+    settings: dict[str, str],
+) -> None:
+    environment = clean_environment({**settings, "AWS_LAMBDA_FUNCTION_NAME": "spotify-login-dev"})
+    command = python("-c", ONE_VISIT)
+    done = subprocess.run(
+        command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "['dynamodb'] []"
 
 
 def test_outside_lambda_no_client_is_created_in_advance(settings: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""The two calls to Spotify, against a server with prepared responses."""
+"""The calls to Spotify, against a server with prepared responses."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from cryptography.x509.oid import NameOID
 from werkzeug.serving import make_server
 
 from chalicelib import errors
-from chalicelib.config import Config
+from chalicelib.config import EVERY_SCOPE, Config
 from chalicelib.deadline import Deadline
 from chalicelib.profile import Profile
-from chalicelib.spotify import Spotify
+from chalicelib.spotify import Spotify, Tokens
 from chalicelib.transport import Transport
 from tests.support.script import Script
 from tests.support.servers import free_port
@@ -46,7 +46,9 @@ def client(url: str, deadline: Deadline | None = None) -> Spotify:
 
 
 def exchange(script: Script) -> str:
-    return client(script.serve()).exchange("the-code", "the-verifier", "https://x.example/callback")
+    return (
+        client(script.serve()).exchange("the-code", "the-verifier", "https://x.example/callback").access_token
+    )
 
 
 def fetch_profile(script: Script) -> Profile:
@@ -273,7 +275,7 @@ def test_the_ca_bundle_is_loaded_once_for_all_connections(
     monkeypatch.setattr("certifi.where", lambda: str(certificate))
     spotify = client(f"https://127.0.0.1:{secure}")
     certificate.unlink()  # already loaded
-    assert [spotify.exchange("c", "v", "u") for _ in range(2)] == ["BQ-token"] * 2
+    assert [spotify.exchange("c", "v", "u").access_token for _ in range(2)] == ["BQ-token"] * 2
 
 
 def test_no_secret_is_sent_to_a_server_with_another_hosts_certificate(
@@ -294,3 +296,77 @@ def test_no_secret_is_sent_to_a_server_with_an_untrusted_certificate(
         client(f"https://127.0.0.1:{secure}").exchange("c", "v", "u")
     assert failure.value.detail == "token SSLError"
     assert not isinstance(failure.value, errors.SpotifyUnreachable), "it is not retried"
+
+
+def response(**document: object) -> tuple[int, dict[str, str], bytes]:
+    return 200, JSON, json.dumps({"access_token": "BQ-token", **document}).encode()
+
+
+class TestTokens:
+    OLD = Tokens("BQ-old", "AQ-old", "user-top-read", 0)
+
+    def refresh(self, *responses: tuple[int, dict[str, str], bytes]) -> Tokens | None:
+        return client(Script([*responses]).serve()).refresh(self.OLD)
+
+    def test_a_refresh_is_sent_with_basic_authentication(self) -> None:
+        script = Script([TOKEN])
+        client(script.serve()).refresh(self.OLD)
+        (request,) = script.requests
+        assert parse_qs(request.body) == {"grant_type": ["refresh_token"], "refresh_token": ["AQ-old"]}
+        basic = base64.b64encode(b"the-id:the-secret").decode()
+        assert request.headers["Authorization"] == f"Basic {basic}"
+
+    def test_refresh_token_and_scope_stay_if_spotify_sends_none(self) -> None:
+        tokens = self.refresh(response())
+        assert tokens
+        assert (tokens.access_token, tokens.refresh_token, tokens.scope) == (
+            "BQ-token",
+            "AQ-old",
+            "user-top-read",
+        )
+
+    def test_a_new_refresh_token_and_scope_replace_the_old_ones(self) -> None:
+        tokens = self.refresh(response(refresh_token="AQ-new", scope="user-read-email"))
+        assert tokens
+        assert (tokens.refresh_token, tokens.scope) == ("AQ-new", "user-read-email")
+
+    def test_a_rejected_refresh_token_gives_none(self) -> None:
+        assert self.refresh((400, JSON, b'{"error": "invalid_grant"}')) is None
+
+    def test_a_refresh_is_not_repeated_after_a_failure(self) -> None:
+        script = Script([(503, {}, b""), TOKEN])
+        with pytest.raises(errors.SpotifyUnavailable):
+            client(script.serve()).refresh(self.OLD)
+        assert len(script.requests) == 1
+
+    @pytest.mark.parametrize(
+        ("document", "lifetime"),
+        [
+            ({"expires_in": 3600}, 3600),
+            ({"expires_in": 600}, 600),
+            ({"expires_in": 86400}, 86400),
+            ({"expires_in": 599}, 3600),
+            ({"expires_in": 86401}, 3600),
+            ({"expires_in": -1}, 3600),
+            ({"expires_in": "1800"}, 3600),
+            ({"expires_in": None}, 3600),
+            ({}, 3600),
+        ],
+    )
+    def test_the_lifetime_counts_from_before_the_request_and_an_odd_one_is_an_hour(
+        self, document: dict[str, object], lifetime: int
+    ) -> None:
+        before = int(time.time())
+        tokens = self.refresh(response(**document))
+        assert tokens
+        assert before + lifetime <= tokens.ends <= int(time.time()) + lifetime
+
+    def test_odd_refresh_tokens_and_scopes_count_as_missing(self) -> None:
+        script = Script([response(refresh_token=["AQ"], scope=7)])
+        tokens = client(script.serve()).exchange("c", "v", "u")
+        assert tokens.refresh_token == ""
+        assert tokens.scope == EVERY_SCOPE
+
+    def test_a_repr_shows_no_token(self) -> None:
+        assert "AQ" not in repr(self.OLD)
+        assert "BQ" not in repr(self.OLD)

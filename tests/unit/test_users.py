@@ -19,8 +19,8 @@ from chalicelib.claims import LIFETIME, Claims
 from chalicelib.deadline import Deadline
 from chalicelib.errors import ConfigurationError, UsersUnavailable
 from chalicelib.profile import Profile
-from chalicelib.users import MOST_ENDED, Users
-from local.dynamodb import CREDENTIALS
+from chalicelib.users import MOST_ENDED, Found, Users
+from local.aws import CREDENTIALS
 from tests.support.dynamodb import Fault, FaultyDynamoDB
 from tests.support.servers import free_port
 from tests.support.table import TABLE, Table
@@ -52,7 +52,7 @@ def users(table: Table) -> Users:
 class TestRemember:
     def test_a_user_is_found_only_by_the_current_login_id(self, users: Users) -> None:
         login_id = users.remember(PIA)
-        assert users.find(pia(login_id)) == PIA
+        assert users.find(pia(login_id)) == Found(PIA, b"")
         assert users.find(pia("another")) is None
         assert users.find(Claims("unknown-key", login_id, "session", 0, 0)) is None
 
@@ -72,9 +72,9 @@ class TestRemember:
         login_id = users.remember(PIA)
         newer = Profile.parse(json.dumps({"id": "pia", "account_id": "pia-1", "display_name": "New"}))
         users.remember(newer)
-        assert users.find(pia(login_id)) == newer
+        assert users.find(pia(login_id)) == Found(newer, b"")
         users.remember(PIA, replaced=pia(login_id))
-        assert users.find(pia(login_id, "other")) == PIA
+        assert users.find(pia(login_id, "other")) == Found(PIA, b"")
 
     def test_an_item_expires_after_30_days(self, users: Users, table: Table) -> None:
         users.remember(PIA)
@@ -102,7 +102,7 @@ class TestRemember:
         for replaced in (None, pia(before)):
             table.put({**(table.get("pia-1") or {}), "login_id": {"S": before}, **attribute})
             login_id = users.remember(PIA, replaced)
-            assert users.find(pia(login_id)) == PIA
+            assert users.find(pia(login_id)) == Found(PIA, b"")
             assert login_id != before
 
 
@@ -111,13 +111,13 @@ class TestEnd:
         login_id = users.remember(PIA)
         users.end(pia(login_id, "phone"))
         assert users.find(pia(login_id, "phone")) is None
-        assert users.find(pia(login_id, "laptop")) == PIA
+        assert users.find(pia(login_id, "laptop")) == Found(PIA, b"")
 
     def test_the_write_that_stores_a_login_also_ends_the_replaced_session(self, users: Users) -> None:
         login_id = users.remember(PIA)
         assert users.remember(PIA, replaced=pia(login_id, "old")) == login_id
         assert users.find(pia(login_id, "old")) is None
-        assert users.find(pia(login_id, "other")) == PIA
+        assert users.find(pia(login_id, "other")) == Found(PIA, b"")
 
     @pytest.mark.parametrize("login_again", [True, False], ids=["by a login", "by another account's login"])
     def test_a_full_set_of_ended_sessions_is_emptied_and_the_login_id_changes(
@@ -142,7 +142,7 @@ class TestEnd:
         table.put({**(table.get("pia-1") or {}), **full})
         users.end(pia(login_id, "ended-7"))
         assert users.remember(PIA, replaced=pia(login_id, "ended-7")) == login_id
-        assert users.find(pia(login_id)) == PIA
+        assert users.find(pia(login_id)) == Found(PIA, b"")
 
     def test_ending_a_session_of_a_past_login_changes_nothing(self, users: Users, table: Table) -> None:
         users.end(pia("past"))
@@ -180,7 +180,7 @@ class TestFaults:
         for operation in ("UpdateItem", "GetItem", "DeleteItem"):
             dynamodb.faults[operation] = [fault]
         login_id = users.remember(PIA)
-        assert users.find(pia(login_id)) == PIA
+        assert users.find(pia(login_id)) == Found(PIA, b"")
         users.forget(pia(login_id))
         assert users.find(pia(login_id)) is None
         assert dynamodb.calls == ["UpdateItem"] * 2 + ["GetItem"] * 2 + ["DeleteItem"] * 2 + ["GetItem"]
@@ -192,7 +192,7 @@ class TestFaults:
         dynamodb.faults["UpdateItem"] = [APPLIED]
         assert users.remember(PIA, replaced=pia(login_id, "old")) == login_id
         assert users.find(pia(login_id, "old")) is None
-        assert users.find(pia(login_id, "other")) == PIA
+        assert users.find(pia(login_id, "other")) == Found(PIA, b"")
 
     def test_an_abandoned_attempt_never_sends_the_login_id_of_a_later_one(
         self, monkeypatch: pytest.MonkeyPatch
@@ -249,7 +249,7 @@ class TestFaults:
 
     def test_no_call_starts_without_time_to_finish(self, users: Users, dynamodb: FaultyDynamoDB) -> None:
         with pytest.raises(UsersUnavailable) as failure:
-            Users(users._client, users._table, Deadline(time.monotonic() + 2.9)).remember(PIA)
+            Users(users._table._client, TABLE, Deadline(time.monotonic() + 2.9)).remember(PIA)
         assert failure.value.detail == "deadline"
         assert dynamodb.calls == []
 

@@ -1,0 +1,625 @@
+"""Kept access: a user's access token, from the login to the logout. Through API Gateway, with DynamoDB, KMS and Spotify.
+
+What happens when several requests refresh at once is in test_tokens_together.py.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from typing import Any
+from urllib.parse import urlencode
+
+import boto3
+import pytest
+import requests
+from chalice import Chalice
+from chalice.app import Request as ChaliceRequest
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+from chalicelib import services, tokens, vault, web
+from chalicelib.config import EVERY_SCOPE
+from chalicelib.deadline import Deadline
+from chalicelib.errors import AccessDelayed
+from chalicelib.request import Request
+from chalicelib.spotify import Tokens
+from chalicelib.vault import MOST_REMEMBERED, Memory, Owner
+from local.aws import CREDENTIALS, create_key
+from simulator.loopback import serve
+from simulator.spotify import Application, create_app
+from tests.support.dynamodb import Fault, FaultyDynamoDB
+from tests.support.gateway import STAGE_URL, GatewayVisitor, event, reply_of
+from tests.support.kept import Kept
+from tests.support.table import Table
+from tests.support.visitor import Reply
+
+PIA = "7h3pr3m1uml1573n3r0000"
+TOP = "user-top-read"
+THROTTLED = Fault(400, "ThrottlingException")
+PERSISTENT = 9
+"""More faults in a row than there are attempts at a call."""
+
+
+class Visitor(GatewayVisitor):
+    """A visitor of the app with a route that shows an access token, as a fork would use one."""
+
+    def __init__(self, kept: Kept, aws: FaultyDynamoDB, spotify: str) -> None:
+        super().__init__()
+        self.kept = kept
+        self.aws = aws
+        self.spotify = spotify
+        self._fork = Chalice(app_name="fork")
+        self._fork.register_middleware(web.around, "http")
+        self._fork.route("/token")(_token)
+
+    def token(self, accept: str = "", **query: str | list[str]) -> Reply:
+        """Open /token. Of the query, `scope` and `rejected` are arguments; several `rejected` are several calls."""
+        cookies = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        headers = {"Cookie": cookies} | ({"Accept": accept} if accept else {})
+        self.aws.calls.clear()
+        return reply_of(self._fork(event(f"/token?{urlencode(query, doseq=True)}", headers), None))
+
+    def ask(self, what: str, **form: str) -> None:
+        """Have the simulated Spotify do something, such as `expire`."""
+        assert requests.post(f"{self.spotify}/_simulator/{what}", data=form, timeout=5).status_code == 204
+
+    @property
+    def refreshes(self) -> int:
+        """The number of refresh requests that Spotify has received."""
+        asked = requests.get(f"{self.spotify}/_simulator/asked", timeout=5).json()
+        return int(asked.get("POST /api/token refresh_token", 0))
+
+    def status_at_spotify(self, token: str) -> int:
+        headers = {"Authorization": f"Bearer {token}"}
+        return requests.get(f"{self.spotify}/v1/me", headers=headers, timeout=5).status_code
+
+
+@web.view("token")
+def _token(request: Request) -> web.Result:
+    user = services.require_user(request)
+    (scope,) = request.query.get("scope", [""])
+    assert "BQ" not in repr(user)
+    for rejected in request.query.get("rejected", [""]):
+        token = services.access_token(user, scope, rejected=rejected)
+    assert services.access_token(user) == token, "it is remembered for the request"
+    return web.page(token)
+
+
+@pytest.fixture
+def application() -> Application:
+    return Application(redirect_uris=(f"{STAGE_URL}/callback",))
+
+
+@pytest.fixture
+def visitor(settings: dict[str, str], application: Application, monkeypatch: pytest.MonkeyPatch) -> Visitor:
+    """A visitor without cookies. Spotify, the table and the key are this test's own."""
+    aws = FaultyDynamoDB(DomainDispatcherApplication(create_backend_app))
+    name, alias = f"users-{uuid.uuid4()}", f"alias/{uuid.uuid4()}"
+    url, spotify = aws.serve(name), serve(create_app(application))
+    create_key(url, alias)
+    own = {"USERS_TABLE": name, "TOKENS_KMS_ALIAS": alias, "AWS_ENDPOINT_URL": url, **CREDENTIALS}
+    for variable, value in {**own, "SPOTIFY_ACCOUNTS_URL": spotify, "SPOTIFY_API_URL": spotify}.items():
+        monkeypatch.setenv(variable, value)
+    table = Table()
+    table.name = name
+    return Visitor(Kept(table, boto3.client("kms"), alias), aws, spotify)
+
+
+@pytest.fixture
+def logged_in(visitor: Visitor) -> Visitor:
+    assert visitor.log_in().status == 307
+    return visitor
+
+
+def forget() -> None:
+    """Make this process forget what it has decrypted, as a new instance would not know it."""
+    services._memory.cache_clear()
+
+
+def remember(visitor: Visitor) -> None:
+    """Make this process know what is stored, as an instance does that has decrypted it before."""
+    stored = visitor.kept.read(PIA)
+    known = Tokens(*(stored[name] for name in ("access_token", "refresh_token", "scope", "ends")))
+    services._memory().put(Owner(PIA, Application.client_id), visitor.kept.item(PIA)["tokens"]["B"], known)
+
+
+class TestStoring:
+    def test_a_login_stores_only_ciphertext_in_its_one_write(self, visitor: Visitor) -> None:
+        callback = visitor.agree(visitor.begin())
+        visitor.aws.calls.clear()
+        visitor.get(callback)
+        assert visitor.aws.calls == ["Encrypt", "UpdateItem"]
+        item = visitor.kept.item(PIA)
+        assert set(item) == {"account_id", "login_id", "profile", "expires_at", "tokens"}
+        stored = visitor.kept.read(PIA)
+        assert set(stored) == {"account_key", "client_id", "access_token", "refresh_token", "scope", "ends"}
+        assert stored["access_token"].encode() not in item["tokens"]["B"]
+        assert stored["scope"] == EVERY_SCOPE
+        assert time.time() + 3500 < stored["ends"] <= time.time() + 3600
+
+    def test_a_logout_erases_the_tokens_with_the_item(self, logged_in: Visitor) -> None:
+        logged_in.aws.calls.clear()
+        logged_in.get("/logout")
+        assert logged_in.aws.calls == ["DeleteItem"]
+        assert logged_in.kept.table.items() == []
+
+    def test_a_logout_forgets_the_access_token_of_this_user_only(self, logged_in: Visitor) -> None:
+        memory = services._memory()
+        other = Tokens("BQ-other", "", "", int(time.time()) + 60)
+        other_owner, owner = Owner("other", Application.client_id), Owner(PIA, Application.client_id)
+        memory.put(other_owner, b"x", other)
+        ciphertext = logged_in.kept.item(PIA)["tokens"]["B"]
+        assert memory.get(owner, ciphertext)
+        logged_in.get("/logout")
+        assert memory.get(owner, ciphertext) is None
+        assert memory.get(other_owner, b"x")
+
+    def test_a_login_while_off_removes_tokens_and_lease(
+        self, logged_in: Visitor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        logged_in.kept.change(PIA, refreshing={"N": "1"})
+        monkeypatch.delenv("TOKENS_KMS_ALIAS")
+        logged_in.log_in()
+        assert not {"tokens", "refreshing"} & set(logged_in.kept.item(PIA))
+
+    def test_a_login_replaces_the_tokens_and_ends_a_lease(self, logged_in: Visitor) -> None:
+        before = logged_in.kept.item(PIA)
+        logged_in.kept.change(PIA, refreshing={"N": "1"})
+        logged_in.log_in()
+        after = logged_in.kept.item(PIA)
+        assert after["tokens"] != before["tokens"]
+        assert "refreshing" not in after
+        assert after["login_id"] == before["login_id"]
+
+    @pytest.mark.parametrize("fault", [THROTTLED, Fault(400, "AccessDeniedException"), Fault(500)])
+    def test_a_login_goes_on_if_its_tokens_cannot_be_encrypted_and_leaves_the_stored_ones(
+        self, logged_in: Visitor, fault: Fault, log: list[dict[str, Any]]
+    ) -> None:
+        before = logged_in.kept.item(PIA)
+        logged_in.aws.faults["Encrypt"] = [fault] * PERSISTENT
+        assert logged_in.log_in().status == 307
+        assert logged_in.kept.item(PIA)["tokens"] == before["tokens"]
+        assert log[-1]["outcome"] == "completed"
+        assert log[-1]["detail"] == f"access_not_kept {fault.code}"
+        logged_in.aws.faults.clear()
+        assert logged_in.token().status == 200
+
+    def test_tokens_that_are_too_long_are_not_kept(
+        self, visitor: Visitor, monkeypatch: pytest.MonkeyPatch, log: list[dict[str, Any]]
+    ) -> None:
+        monkeypatch.setattr(vault, "MOST_BYTES", 100)
+        assert visitor.log_in().status == 307
+        assert log[-1]["detail"] == "access_not_kept TokensTooLong"
+        assert "tokens" not in visitor.kept.item(PIA)
+        assert visitor.token().status == 403
+
+    def test_the_home_page_says_so_as_long_as_tokens_are_stored(
+        self, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert "It keeps access to your account, encrypted" in visitor.get("/").words
+        visitor.log_in()
+        says = "This site keeps access to your Spotify account, encrypted"
+        assert says in visitor.get("/").words
+        assert "https://www.spotify.com/account/apps/" in visitor.get("/").links
+        monkeypatch.delenv("TOKENS_KMS_ALIAS")
+        assert says in visitor.get("/").words, "the item still has them"
+        visitor.log_in()
+        assert says not in visitor.get("/").words
+        visitor.get("/logout")
+        assert "It keeps no access to your account." in visitor.get("/").words
+
+
+class TestUsing:
+    def test_a_page_with_a_token_costs_the_one_read_of_any_page(self, logged_in: Visitor) -> None:
+        reply = logged_in.token()
+        assert logged_in.status_at_spotify(reply.text) == 200
+        assert logged_in.aws.calls == ["GetItem"]
+
+    def test_a_new_instance_decrypts_once(self, logged_in: Visitor) -> None:
+        forget()
+        tokens = {logged_in.token().text for _ in range(3)}
+        assert len(tokens) == 1
+        forget()
+        logged_in.token()
+        assert logged_in.aws.calls == ["GetItem", "Decrypt"]
+
+    def test_a_visitor_who_is_not_logged_in_is_sent_to_log_in(self, visitor: Visitor) -> None:
+        assert visitor.token().location == f"{STAGE_URL}/login?return_to=%2Ftoken"
+
+    def test_without_the_setting_a_token_is_a_configuration_error(
+        self, logged_in: Visitor, monkeypatch: pytest.MonkeyPatch, log: list[dict[str, Any]]
+    ) -> None:
+        monkeypatch.delenv("TOKENS_KMS_ALIAS")
+        assert logged_in.token().status == 500
+        assert log[-1]["settings"] == ["TOKENS_KMS_ALIAS"]
+
+    def test_a_scope_that_no_login_asks_for_is_a_configuration_error(
+        self, logged_in: Visitor, log: list[dict[str, Any]]
+    ) -> None:
+        assert logged_in.token(scope="streaming").status == 500
+        assert log[-1]["settings"] == ["SPOTIFY_SCOPE"]
+
+    def test_a_scope_that_was_not_granted_is_a_page_with_a_link_to_log_in_and_return(
+        self, visitor: Visitor, monkeypatch: pytest.MonkeyPatch, log: list[dict[str, Any]]
+    ) -> None:
+        monkeypatch.setenv("SPOTIFY_SCOPE", "user-read-email")
+        visitor.log_in()
+        monkeypatch.setenv("SPOTIFY_SCOPE", f"user-read-email {TOP}")
+        reply = visitor.token(scope=TOP)
+        assert (reply.status, log[-1]["reason"]) == (403, "access_ended")
+        login = f"{STAGE_URL}/login?return_to=%2Ftoken%3Fscope%3Duser-top-read"
+        assert login in reply.links
+        assert visitor.token(scope="user-read-email").status == 200
+        assert visitor.see_id() == "pia.premium"
+        visitor.get(visitor.agree(visitor.get(login).location))
+        assert visitor.token(scope=TOP).status == 200
+
+    def test_a_user_without_tokens_gets_the_page_and_stays_logged_in(
+        self, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        alias = visitor.kept.alias
+        monkeypatch.delenv("TOKENS_KMS_ALIAS")
+        visitor.log_in()
+        monkeypatch.setenv("TOKENS_KMS_ALIAS", alias)
+        assert visitor.token().status == 403
+        assert visitor.token("application/json").status == 403
+        assert visitor.aws.calls == ["GetItem"]
+        assert visitor.see_id() == "pia.premium"
+
+    def test_a_ciphertext_of_another_user_is_not_used(self, logged_in: Visitor) -> None:
+        pia, own = logged_in.kept.item(PIA)["tokens"], "account-of-other"
+        logged_in.log_in(user_id="other")
+        forget()
+        logged_in.kept.change(own, tokens=pia)
+        assert logged_in.token().status == 403
+        assert logged_in.kept.item(own)["tokens"] == pia, "and not removed"
+
+    def test_a_ciphertext_of_another_table_is_not_used(
+        self, logged_in: Visitor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        item, name = logged_in.kept.item(PIA), f"users-{uuid.uuid4()}"
+        boto3.client("dynamodb").create_table(
+            TableName=name,
+            BillingMode="PAY_PER_REQUEST",
+            KeySchema=[{"AttributeName": "account_id", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "account_id", "AttributeType": "S"}],
+        )
+        monkeypatch.setenv("USERS_TABLE", name)
+        logged_in.kept.table.name = name
+        logged_in.kept.table.put(item)
+        forget()
+        assert logged_in.see_id() == "pia.premium"
+        assert logged_in.token().status == 403
+
+    @pytest.mark.parametrize("in_memory", [True, False])
+    def test_tokens_of_another_spotify_app_are_neither_sent_nor_removed(
+        self, logged_in: Visitor, monkeypatch: pytest.MonkeyPatch, in_memory: bool
+    ) -> None:
+        if not in_memory:
+            logged_in.kept.age(PIA)
+            forget()
+        before = logged_in.kept.item(PIA)
+        monkeypatch.setenv("SPOTIFY_CLIENT_ID", "another-application")
+        assert logged_in.token().status == 403
+        assert (logged_in.refreshes, logged_in.kept.item(PIA)) == (0, before)
+
+    @pytest.mark.parametrize(
+        "changes", [{"extra": 1}, {"ends": "soon"}, {"scope": None}, {"client_id": None}]
+    )
+    def test_tokens_that_another_version_wrote_give_no_access_until_the_next_login(
+        self, logged_in: Visitor, changes: dict[str, Any]
+    ) -> None:
+        logged_in.kept.write(PIA, **changes)
+        assert logged_in.token(scope=TOP).status == 403
+        logged_in.log_in()
+        assert logged_in.token(scope=TOP).status == 200
+
+    @pytest.mark.parametrize("tokens", [{"S": "text"}, {"B": b"not a ciphertext"}, {"N": "1"}])
+    def test_an_attribute_that_the_app_did_not_write_gives_no_access(
+        self, logged_in: Visitor, tokens: dict[str, Any]
+    ) -> None:
+        logged_in.kept.change(PIA, tokens=tokens)
+        assert logged_in.token().status == 403
+        assert logged_in.see_id() == "pia.premium"
+
+    @pytest.mark.parametrize(
+        "code", ["ThrottlingException", "AccessDeniedException", "DisabledException", "NotFoundException"]
+    )
+    def test_a_key_that_cannot_be_used_is_a_page_and_the_home_page_and_logout_work(
+        self, logged_in: Visitor, code: str, log: list[dict[str, Any]]
+    ) -> None:
+        forget()
+        logged_in.aws.faults["Decrypt"] = [Fault(400, code)] * PERSISTENT
+        assert logged_in.token().status == 503
+        assert (log[-1]["reason"], log[-1]["detail"]) == ("key_unavailable", code)
+        assert logged_in.see_id() == "pia.premium"
+        logged_in.get("/logout")
+        assert logged_in.kept.table.items() == []
+
+    def test_no_log_page_repr_or_cookie_contains_a_token_at_debug_level(
+        self, visitor: Visitor, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        caplog.set_level(logging.DEBUG)
+        replies = [visitor.log_in(), visitor.get("/")]
+        secrets = [visitor.kept.read(PIA)[name] for name in ("access_token", "refresh_token")]
+        visitor.kept.age(PIA)
+        visitor.token()
+        secrets += [visitor.kept.read(PIA)["access_token"]]
+        user = services.current_user(_request(visitor))
+        replies += [visitor.get("/logout")]
+        shown = [repr(user), repr(replies), repr(visitor.cookies), caplog.text, *capfd.readouterr()]
+        # urllib3's debug lines have no bodies; moto's and the simulator's have no log.
+        assert not [secret for secret in secrets for text in shown if secret in text]
+
+
+def _request(visitor: Visitor) -> Request:
+    cookies = "; ".join(f"{name}={value}" for name, value in visitor.cookies.items())
+    deadline = Deadline()
+    received = ChaliceRequest(event("/", {"Cookie": cookies}), None)
+    return Request(received, services.settings(deadline), deadline, on_lambda=False)
+
+
+class TestRefreshing:
+    @pytest.mark.parametrize(
+        ("seconds_left", "refreshes"), [(310, 0), (299, 1), (1, 1), (-1, 1), (-99999, 1)]
+    )
+    def test_a_token_is_refreshed_in_its_last_five_minutes(
+        self, logged_in: Visitor, seconds_left: int, refreshes: int
+    ) -> None:
+        before = logged_in.kept.read(PIA)
+        logged_in.kept.age(PIA, seconds_left)
+        token = logged_in.token().text
+        assert logged_in.refreshes == refreshes
+        assert (token != before["access_token"]) == bool(refreshes)
+        after = logged_in.kept.read(PIA)
+        assert after["access_token"] == token
+        assert after["refresh_token"] == before["refresh_token"], "Spotify has sent no new one"
+        assert logged_in.status_at_spotify(token) == 200
+        assert logged_in.token().text == token
+        assert (logged_in.refreshes, logged_in.aws.calls) == (refreshes, ["GetItem"])
+
+    def test_a_refresh_is_two_writes_one_decryption_and_one_encryption(self, logged_in: Visitor) -> None:
+        logged_in.kept.age(PIA, 200)
+        remember(logged_in)
+        logged_in.token()
+        assert logged_in.aws.calls == ["GetItem", "UpdateItem", "Decrypt", "Encrypt", "UpdateItem"]
+        assert "refreshing" not in logged_in.kept.item(PIA)
+
+    def test_a_refresh_leaves_the_login_as_it_is(self, logged_in: Visitor) -> None:
+        before = logged_in.kept.item(PIA)
+        logged_in.kept.age(PIA)
+        logged_in.token()
+        after = logged_in.kept.item(PIA)
+        assert {**after, "tokens": None} == {**before, "tokens": None}
+
+    @pytest.mark.parametrize(
+        "application", [Application(redirect_uris=(f"{STAGE_URL}/callback",), rotates=True)]
+    )
+    def test_a_new_refresh_token_replaces_the_old_one(self, logged_in: Visitor) -> None:
+        for _ in range(3):
+            before = logged_in.kept.read(PIA)["refresh_token"]
+            logged_in.kept.age(PIA)
+            assert logged_in.token().status == 200
+            assert logged_in.kept.read(PIA)["refresh_token"] != before
+
+    def test_without_a_refresh_token_access_ends_with_the_token_and_spotify_is_not_asked(
+        self, logged_in: Visitor
+    ) -> None:
+        logged_in.kept.write(PIA, refresh_token="", ends=int(time.time()) + 90)
+        assert logged_in.token().status == 200
+        logged_in.kept.write(PIA, ends=int(time.time()) + 30)
+        assert logged_in.token().status == 403
+        assert logged_in.refreshes == 0
+        assert "UpdateItem" not in logged_in.aws.calls
+
+    def test_withdrawn_consent_removes_the_tokens_once_keeps_the_login_and_does_not_redirect(
+        self, logged_in: Visitor, log: list[dict[str, Any]]
+    ) -> None:
+        logged_in.ask("revoke", user_id="pia.premium")
+        logged_in.kept.age(PIA)
+        reply = logged_in.token()
+        assert (reply.status, log[-1]["reason"]) == (403, "access_ended")
+        assert f"{STAGE_URL}/login?return_to=%2Ftoken" in reply.links
+        assert not {"tokens", "refreshing"} & set(logged_in.kept.item(PIA))
+        assert logged_in.token().status == 403
+        assert (logged_in.refreshes, logged_in.aws.calls) == (1, ["GetItem"])
+        assert logged_in.see_id() == "pia.premium"
+        assert "keeps access" not in logged_in.get("/").words
+
+    def test_a_wrong_client_secret_removes_nothing_and_logs_no_one_out(
+        self, logged_in: Visitor, monkeypatch: pytest.MonkeyPatch, log: list[dict[str, Any]]
+    ) -> None:
+        with monkeypatch.context() as wrong:
+            wrong.setenv("SPOTIFY_CLIENT_SECRET", "wrong")
+            for seconds_left in (30, 20, 10):
+                logged_in.kept.age(PIA, seconds_left)
+                logged_in.kept.change(PIA, refreshing=None)
+                assert logged_in.token().status == 500
+                assert log[-1]["event"] == "configuration"
+                assert log[-1]["settings"] == ["SPOTIFY_CLIENT_ID", "SPOTIFY_CLIENT_SECRET"]
+                assert logged_in.see_id() == "pia.premium"
+        logged_in.kept.change(PIA, refreshing=None)
+        assert logged_in.token().status == 200
+
+    @pytest.mark.parametrize(
+        ("form", "wait"),
+        [
+            ({"status": "429", "retry_after": "7"}, 7),
+            ({"status": "429", "retry_after": "3600"}, 60),
+            ({"status": "429"}, 30),
+            ({"status": "503"}, 5),
+            ({"status": "200", "body": "nonsense"}, 5),
+            ({"status": "400", "body": '{"error": "invalid_request"}'}, 5),
+        ],
+    )
+    def test_a_failure_at_spotify_is_a_page_and_the_next_request_does_not_repeat_it(
+        self, logged_in: Visitor, form: dict[str, str], wait: int, log: list[dict[str, Any]]
+    ) -> None:
+        logged_in.kept.age(PIA, 30)
+        logged_in.ask("fail", **form, times="2")
+        for reply in (logged_in.token(), logged_in.token()):
+            assert (reply.status, log[-1]["reason"]) == (503, "access_delayed")
+            assert wait - 2 <= int(reply.headers["retry-after"]) <= wait
+        assert logged_in.refreshes == 1
+        assert logged_in.see_id() == "pia.premium"
+        logged_in.ask("fail", **form, times="0")
+        logged_in.kept.change(PIA, refreshing={"N": str(time.time_ns() // 1000 - 1)})  # the pause is over
+        assert logged_in.token().status == 200
+
+    @pytest.mark.parametrize("what", ["Spotify", "the client secret", "Decrypt", "Encrypt", "UpdateItem"])
+    def test_a_failed_refresh_leaves_the_old_token_in_use_until_it_expires(
+        self, logged_in: Visitor, what: str, monkeypatch: pytest.MonkeyPatch, log: list[dict[str, Any]]
+    ) -> None:
+        logged_in.kept.age(PIA, 90)
+        token = logged_in.kept.read(PIA)["access_token"]
+        remember(logged_in)
+        if what == "Spotify":
+            logged_in.ask("fail", status="503", times="9")
+        elif what == "the client secret":
+            monkeypatch.setenv("SPOTIFY_CLIENT_SECRET", "wrong")
+        else:
+            passes = [Fault(passes=True)] if what == "UpdateItem" else []
+            logged_in.aws.faults[what] = [*passes, *[Fault(500)] * PERSISTENT]
+        assert logged_in.token().text == token
+        assert (log[-1]["event"], log[-1]["outcome"]) == ("access", "failed")
+        assert logged_in.token().text == token, "nobody else tries for a while"
+
+    def test_a_refresh_whose_write_gets_no_response_but_takes_effect_succeeds(
+        self, logged_in: Visitor
+    ) -> None:
+        logged_in.kept.age(PIA)
+        logged_in.aws.faults["UpdateItem"] = [Fault(passes=True), Fault(500, applied=True)]
+        token = logged_in.token().text
+        assert logged_in.kept.read(PIA)["access_token"] == token
+        assert logged_in.refreshes == 1
+
+    def test_a_refresh_whose_last_attempt_to_write_takes_effect_without_a_response_succeeds(
+        self, logged_in: Visitor
+    ) -> None:
+        logged_in.kept.age(PIA)
+        lost = [Fault(500), Fault(500), Fault(500, applied=True)]
+        logged_in.aws.faults["UpdateItem"] = [Fault(passes=True), *lost]
+        assert logged_in.token().text == logged_in.kept.read(PIA)["access_token"]
+        assert logged_in.refreshes == 1
+
+    def test_a_lease_whose_response_is_lost_is_still_taken(self, logged_in: Visitor) -> None:
+        logged_in.kept.age(PIA)
+        logged_in.aws.faults["UpdateItem"] = [Fault(500, applied=True)]
+        assert logged_in.token().status == 200
+        assert logged_in.refreshes == 1
+
+    def test_a_refresh_that_cannot_be_stored_is_a_storage_error_and_nothing_is_lost(
+        self, logged_in: Visitor, log: list[dict[str, Any]]
+    ) -> None:
+        logged_in.kept.age(PIA)
+        logged_in.aws.faults["UpdateItem"] = [Fault(passes=True), *[Fault(500)] * PERSISTENT]
+        assert logged_in.token().status == 503
+        assert log[-1]["reason"] == "users_unavailable"
+        logged_in.aws.faults.clear()
+        logged_in.kept.change(PIA, refreshing=None)
+        assert logged_in.token().status == 200
+
+    def test_a_token_that_spotify_rejected_is_refreshed_if_it_is_still_stored(
+        self, logged_in: Visitor
+    ) -> None:
+        before = logged_in.token().text
+        after = logged_in.token(rejected=before).text
+        assert after != before
+        assert logged_in.token(rejected=before).text == after, "another request has refreshed it"
+        assert logged_in.refreshes == 1
+        assert logged_in.token(rejected=[after, before]).text not in {after, before}
+        assert logged_in.refreshes == 2
+
+    def test_a_request_that_has_refreshed_does_not_refresh_again(self, logged_in: Visitor) -> None:
+        user = services.current_user(_request(logged_in))
+        assert user is not None
+        first = services.access_token(user)
+        second = services.access_token(user, rejected=first)
+        with pytest.raises(AccessDelayed):
+            services.access_token(user, rejected=second)
+        assert logged_in.refreshes == 1
+
+    def test_a_request_waits_for_the_holder_of_a_lease_and_takes_over_once_it_has_expired(
+        self, logged_in: Visitor
+    ) -> None:
+        logged_in.kept.age(PIA)
+        logged_in.kept.change(PIA, refreshing={"N": f"{time.time_ns() // 1000 + 1_500_000}.5"})
+        started = time.monotonic()
+        assert logged_in.token().status == 200
+        assert time.monotonic() - started > 1.4
+        assert logged_in.refreshes == 1
+
+    @pytest.mark.parametrize("refreshing", [{"NULL": True}, {"S": "9"}, {"N": "1e30"}, {"N": "-1"}])
+    def test_a_lease_that_the_app_did_not_write_does_not_count(
+        self, logged_in: Visitor, refreshing: dict[str, Any]
+    ) -> None:
+        logged_in.kept.age(PIA)
+        logged_in.kept.change(PIA, refreshing=refreshing)
+        assert logged_in.token().status == 200
+        assert logged_in.refreshes == 1
+
+    def test_a_request_with_too_little_time_leaves_the_refresh_to_others(self, logged_in: Visitor) -> None:
+        logged_in.kept.age(PIA)
+        user = services.current_user(_request(logged_in))
+        assert user
+        user.deadline = Deadline(time.monotonic() + 9)
+        with pytest.raises(AccessDelayed):
+            services.access_token(user)
+        assert logged_in.refreshes == 0
+        assert "refreshing" not in logged_in.kept.item(PIA)
+
+    def test_a_request_that_has_waited_too_long_is_a_503_until_the_lease_expires(
+        self, logged_in: Visitor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tokens, "WAIT_SECONDS", 0.5)
+        logged_in.kept.age(PIA)
+        logged_in.kept.change(PIA, refreshing={"N": f"{time.time_ns() // 1000 + 15_000_000}.5"})
+        reply = logged_in.token()
+        assert (reply.status, reply.headers["retry-after"]) == (503, "15")
+        assert logged_in.refreshes == 0
+
+    def test_a_logout_while_a_request_waits_sends_it_to_log_in(self, logged_in: Visitor) -> None:
+        logged_in.kept.age(PIA)
+        logged_in.kept.change(PIA, refreshing={"N": f"{time.time_ns() // 1000 + 15_000_000}.5"})
+        logout = threading.Timer(0.5, logged_in.kept.table.delete, [PIA])
+        logout.start()
+        assert logged_in.token().location == f"{STAGE_URL}/login?return_to=%2Ftoken"
+        logout.join()
+        assert logged_in.kept.table.items() == []
+
+    def test_a_request_does_not_wait_while_its_token_can_still_be_used(self, logged_in: Visitor) -> None:
+        logged_in.kept.age(PIA, 90)
+        logged_in.kept.change(PIA, refreshing={"N": f"{time.time_ns() // 1000 + 15_000_000}.5"})
+        assert logged_in.token().text == logged_in.kept.read(PIA)["access_token"]
+        assert logged_in.refreshes == 0
+
+    def test_a_rejected_token_is_not_used_while_another_request_refreshes(self, logged_in: Visitor) -> None:
+        token = logged_in.token().text
+        logged_in.kept.change(PIA, refreshing={"N": str((time.time_ns() + 3 * 10**9) // 1000)})
+        assert logged_in.token(rejected=token).status == 503
+        assert logged_in.token().text == token
+
+
+class TestMemory:
+    A, B = Owner("a", "app"), Owner("b", "app")
+
+    def test_it_holds_no_refresh_token_and_forgets_what_has_expired(self) -> None:
+        memory, now = Memory(), int(time.time())
+        memory.put(self.A, b"1", Tokens("BQ", "AQ", "", now + 60))
+        memory.put(self.B, b"2", Tokens("BQ", "AQ", "", now))
+        assert memory.get(self.A, b"1")
+        assert memory.get(self.B, b"2") is None
+        assert memory.get(self.B, b"1") is None, "a ciphertext belongs to one account"
+        assert memory.get(Owner("a", "another app"), b"1") is None
+        assert "AQ" not in str([vars(access) for access in memory._known.values()])
+
+    def test_it_forgets_the_oldest_of_too_many(self) -> None:
+        memory, tokens = Memory(), Tokens("BQ", "", "", int(time.time()) + 60)
+        for number in [*range(MOST_REMEMBERED), 0, 0, MOST_REMEMBERED]:
+            memory.put(Owner(str(number), "app"), b"", tokens)
+        assert memory.get(Owner("0", "app"), b""), "it was put again"
+        assert memory.get(Owner("1", "app"), b"") is None
+        assert memory.get(Owner("2", "app"), b"")
+        assert len(memory._known) == MOST_REMEMBERED
