@@ -22,6 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from deploy import PROJECT, bundle, doctor
 from deploy.account import Account
+from deploy.key import Key
 from deploy.monitoring import Monitoring
 from deploy.resources import Resources
 from deploy.secrets import GIVEN, Secrets
@@ -47,7 +48,7 @@ class Deployment:
         self._build = bundle.BUILDS / stage.name
         self.steps: dict[str, Callable[[], object]] = {
             "check the setup": self.check,
-            "create the table, the log and the alarms": self.data,
+            f"create the table, {'the key, ' if stage.alias else ''}the log and the alarms": self.data,
             "store the secrets": self.secrets,
             "build the package": self.package,
             "deploy the function and its API": self.deploy,
@@ -62,15 +63,20 @@ class Deployment:
         self._resources = Resources(self.stage, self.account)
 
     def data(self) -> None:
-        """Create or repair the table, the log group and the alarms."""
-        table, monitoring = Table(self.stage, self.account), Monitoring(self.stage, self.account)
-        changes = [*table.faults(), *monitoring.faults()]
+        """Create or repair the table, the key, the log group and the alarms."""
+        table, key = Table(self.stage, self.account), Key(self.stage, self.account)
+        monitoring = Monitoring(self.stage, self.account)
+        changes = [*table.faults(), *key.faults(), *monitoring.faults()]
         table.create()
+        is_new = key.create()
         monitoring.create()
         for change in changes or ["nothing to change"]:
             print(
                 f"    {change}" + ("; created" if change.endswith("exist") else "; fixed" if changes else "")
             )
+        if is_new:
+            print("    AWS can take up to five minutes to let the function use the key.")
+            print("    Until then, users can log in, but their access is not kept.")
 
     def secrets(self) -> None:
         """Store new and changed settings, and create a key if there is none."""
@@ -207,7 +213,7 @@ def rotate_key(stage: Stage, *, end_sessions: bool) -> None:
 
 
 def destroy(stage: Stage, table: str) -> None:
-    """Delete a deployment, and the users table too if its name is given. Can be repeated after a failure."""
+    """Delete a deployment; the users table and its key too if the table is named. Can be repeated after a failure."""
     again = f"make destroy STAGE={stage.name} TABLE={stage.table}"
     if table not in {"", stage.table}:
         sys.exit(
@@ -220,7 +226,7 @@ def destroy(stage: Stage, table: str) -> None:
     account = Account.current()
     # The API first: while a custom domain uses it, it cannot be deleted, and then nothing is.
     parts: list[Any] = [Resources(stage, account), Secrets(stage, account), Monitoring(stage, account)]
-    parts += [Table(stage, account)] if table else []
+    parts += [Table(stage, account), Key(stage, account)] if table else []
     found = [what for part in parts for what in part.existing()]
     if not found:
         sys.exit(
@@ -235,10 +241,12 @@ def destroy(stage: Stage, table: str) -> None:
     for part in parts:
         part.delete()
     (RECORDS / f"{stage.name}.json").unlink(missing_ok=True)
-    print(
-        f"{stage.name} is deleted."
-        + ("" if table else f" The users table is kept. To delete it, run:\n    {again}")
+    kept = (
+        "The users table and its key are kept. To delete them"
+        if stage.alias
+        else "The users table is kept. To delete it"
     )
+    print(f"{stage.name} is deleted." + ("" if table else f" {kept}, run:\n    {again}"))
 
 
 @contextmanager

@@ -61,7 +61,9 @@ def bundle(stage: str, build: Path) -> None:
     settings = json.loads(config.read_bytes())
     tags = {**settings.get("tags", {}), **_tags()}
     config.write_text(json.dumps({**settings, "tags": tags}), encoding="utf-8")
-    operations = descriptions.allowed(Stage.load(stage, build).policy)
+    loaded = Stage.load(stage, build)
+    (build / loaded.policy_file).write_text(json.dumps(loaded.policy), encoding="utf-8")
+    operations = descriptions.allowed(loaded.policy)
     for name in _libraries():
         for inside, content in _library(name, operations):
             _write(build / "vendor" / inside, content)

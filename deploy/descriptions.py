@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-SERVICES = ("dynamodb", "ssm")
-"""The services that the app calls. The policy also allows the runtime to write logs."""
+SERVICES = ("dynamodb", "ssm", "kms")
+"""The services that the app calls: KMS only if it keeps access. The policy also allows the runtime to write logs."""
 
 Operations = Mapping[str, Collection[str]]
 """The operations of each service, such as `{"ssm": {"GetParametersByPath"}}`."""

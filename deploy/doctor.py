@@ -15,11 +15,12 @@ import requests
 from chalicelib import config
 from deploy import PROJECT, spotify
 from deploy.account import Account
+from deploy.key import Key
 from deploy.monitoring import Monitoring
 from deploy.resources import Resources
 from deploy.secrets import FALLBACKS, GIVEN, KEY, Secrets
 from deploy.spotify import DASHBOARD
-from deploy.stage import Problem, Stage, Stop
+from deploy.stage import ALIAS, Problem, Stage, Stop
 from deploy.table import Table
 
 PARAMETERS = {*GIVEN, KEY, FALLBACKS}
@@ -44,6 +45,10 @@ def before(stage: Stage, given: Mapping[str, str]) -> Iterator[Problem]:
         what = f"{name} is in .chalice/config.json, in plain text, and would override the stored parameter."
         yield Problem(what, "Remove it from that file, and keep it only in Parameter Store.")
     yield from _copies(stage)
+    if (alias := config.read(os.environ, ALIAS)) not in {"", stage.alias}:
+        what = f"{ALIAS} is {alias} here, but {stage.alias or 'not set'} in .chalice/config.json."
+        remedy = "On AWS, only that file counts. Change it there, or run:"
+        yield Problem(what, remedy, f"unset {ALIAS}", stops=False)
     for name in sorted({*given} & {*config.faults(given)} - {"FRONTEND_ORIGINS"}):
         value = "" if name.endswith("SECRET") else f", which is {given[name]!r}"
         yield Problem(f"The app cannot use {name}{value}.", "See docs/settings.md, and set it again.")
@@ -111,10 +116,11 @@ def settings(
 def account(stage: Stage, account: Account, given: Mapping[str, str]) -> Iterator[Problem]:
     """Yield the problems of an account: conflicting names, and limits."""
     yield from Resources(stage, account).conflicts()
-    try:
-        Table(stage, account).describe()
-    except Stop as stop:
-        yield from stop.problems
+    for part in (Table(stage, account), Key(stage, account)):
+        try:
+            part.describe()
+        except Stop as stop:
+            yield from stop.problems
     uri = given.get("SPOTIFY_REDIRECT_URI")
     for other in stage.others if uri else ():
         if Secrets(Stage.load(other), account).read().get("SPOTIFY_REDIRECT_URI") == uri:
@@ -133,7 +139,8 @@ def account(stage: Stage, account: Account, given: Mapping[str, str]) -> Iterato
 def deployed(stage: Stage, account: Account) -> Iterator[Problem]:
     """Yield the problems of a deployed stage."""
     resources, stored = Resources(stage, account), Secrets(stage, account).read()
-    faults = [*Table(stage, account).faults(), *Monitoring(stage, account).faults(), *resources.faults()]
+    parts = (Table(stage, account), Key(stage, account), Monitoring(stage, account), resources)
+    faults = [fault for part in parts for fault in part.faults()]
     if KEY not in stored:
         faults.append(f"{stage.parameter_path}/{KEY} does not exist, so users cannot log in")
     variables = resources.function().get("Environment", {}).get("Variables", {})
@@ -154,6 +161,22 @@ def deployed(stage: Stage, account: Account) -> Iterator[Problem]:
             yield Problem(what, remedy, f"aws logs tail /aws/lambda/{stage.function} --since 10m")
         scope = config.read(stored, "SPOTIFY_SCOPE")
         yield from spotify.authorization(stored.get("SPOTIFY_CLIENT_ID", ""), f"{url}/callback", scope)
+    yield from _access(stage, stored)
+
+
+def _access(stage: Stage, stored: Mapping[str, str]) -> Iterator[Problem]:
+    """Yield what is wrong or dangerous about kept access."""
+    if ALIAS in stored:
+        what = f"{stage.parameter_path}/{ALIAS} exists, but only {ALIAS} in .chalice/config.json creates the key."
+        delete = f"aws ssm delete-parameter --name {stage.parameter_path}/{ALIAS}"
+        yield Problem(what, "Set it in that file, deploy, and delete the parameter:", delete)
+    scope = config.read(stored, "SPOTIFY_SCOPE")
+    if stage.alias and {*config.EVERY_SCOPE.split()} <= {*scope.split()}:
+        what = (
+            f"The app keeps access with all {len(scope.split())} scopes: a stolen token could do everything."
+        )
+        deploy = f'SPOTIFY_SCOPE="user-read-private user-top-read" make deploy STAGE={stage.name}'
+        yield Problem(what, "Name only the scopes that your routes need, for example:", deploy, stops=False)
 
 
 def address(resources: Resources, stored: Mapping[str, str]) -> str:
@@ -177,4 +200,6 @@ def summary(stage: Stage, account: Account) -> Iterator[tuple[str, str]]:
     yield "redirect URI", f"{url}/callback"
     yield "commit", resources.commit() or "unknown (deployed without make deploy, or without git)"
     yield "items", f"{Table(stage, account).describe()['ItemCount']} (AWS counts them about every six hours)"
+    if stage.alias:
+        yield "access", f"kept, key {stage.alias}"
     yield "signing key", f"changed {secrets.written(KEY):%Y-%m-%d %H:%M} UTC"

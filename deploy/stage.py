@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from chalicelib import config
 from deploy import PROJECT
+
+ALIAS = "TOKENS_KMS_ALIAS"
+"""The variable that turns kept access on: the alias of a KMS key."""
 
 
 class Problem(NamedTuple):
@@ -51,7 +55,7 @@ class Stage:
     """The names of the other stages."""
     policy_file: str
     policy: dict[str, Any]
-    """The policy of the function's role."""
+    """The policy of the function's role: that of the file, and the permission to use the key."""
 
     @classmethod
     def load(cls, name: str, project: Path = PROJECT) -> Stage:
@@ -78,15 +82,20 @@ class Stage:
         rate, burst = float(shared["throttling"]["rate"]), int(shared["throttling"]["burst"])
         if min(rate, burst) <= 0:
             raise ValueError("throttling must be positive")
+        variables = {**shared["environment_variables"], **own["environment_variables"]}
+        alias = config.read(variables, ALIAS)
+        if ALIAS in config.faults({ALIAS: alias}):
+            raise ValueError(f"{ALIAS} is {alias!r}, but it must be like alias/{shared['app_name']}-{name}")
+        policy = json.loads((folder / own["iam_policy_file"]).read_bytes())
         return cls(
             name,
             shared["app_name"],
             own["api_gateway_stage"],
-            {**shared["environment_variables"], **own["environment_variables"]},
+            variables,
             (rate, burst),
             [other for other in shared["stages"] if other != name],
             f".chalice/{own['iam_policy_file']}",
-            json.loads((folder / own["iam_policy_file"]).read_bytes()),
+            _with_key(policy, alias) if alias else policy,
         )
 
     @property
@@ -110,6 +119,27 @@ class Stage:
         return self.variables["USERS_TABLE"]
 
     @property
+    def alias(self) -> str:
+        """The alias of the KMS key that encrypts kept tokens; "" if the stage keeps none."""
+        return config.read(self.variables, ALIAS)
+
+    @property
     def parameter_path(self) -> str:
         """The path of the secrets in Parameter Store."""
         return self.variables["PARAMETER_PATH"].rstrip("/")
+
+
+def _with_key(policy: dict[str, Any], alias: str) -> dict[str, Any]:
+    """Add the permission to use the key that has an alias. A policy cannot name such a key by its ARN."""
+    tokens = {
+        "Sid": "Tokens",
+        "Effect": "Allow",
+        "Action": ["kms:Encrypt", "kms:Decrypt"],
+        "Resource": "arn:*:kms:*:*:key/*",
+        "Condition": {
+            "StringEquals": {"aws:ResourceAccount": "${aws:PrincipalAccount}"},
+            "ForAnyValue:StringEquals": {"kms:ResourceAliases": alias},
+        },
+    }
+    others = [statement for statement in policy["Statement"] if statement != tokens]
+    return {**policy, "Statement": [*others, tokens]}

@@ -11,10 +11,12 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pytest
 
 from deploy import PROJECT, bundle, descriptions
+from deploy.stage import Stage
 from tests.support.runtime import PYTHON
 from tests.support.servers import clean_environment, python
 
@@ -106,22 +108,36 @@ def test_an_unknown_stage_is_rejected() -> None:
     assert done.stderr == "There is no stage 'prdo' in .chalice/config.json.\n    Use one of: dev, prod.\n"
 
 
-def test_botocore_knows_only_the_operations_that_the_policy_allows(task: Path) -> None:
+def operations(folder: Path) -> list[str]:
+    """The services that botocore knows in a folder, and their operations."""
     script = (
         "import botocore.session, botocore.utils\n"
         "session = botocore.session.Session()\n"
         "for name in session.get_available_services():\n"
         "    print(name, *session.get_service_model(name).operation_names)\n"
     )
-    lines = subprocess.run(
+    return subprocess.run(
         [PYTHON, "-c", script],
-        cwd=task,
+        cwd=folder,
         env={"PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
         check=True,
     ).stdout.splitlines()
-    assert lines == ["dynamodb DeleteItem GetItem UpdateItem", "ssm GetParametersByPath"]
+
+
+OPERATIONS = ["dynamodb DeleteItem GetItem UpdateItem", "ssm GetParametersByPath"]
+
+
+def test_botocore_knows_only_the_operations_that_the_policy_allows(task: Path) -> None:
+    assert operations(task) == OPERATIONS
+
+
+def test_a_refused_write_returns_the_item(files: dict[str, bytes]) -> None:
+    (name,) = (name for name in files if re.fullmatch(r"botocore/data/dynamodb/[\d-]+/service-2.json", name))
+    refused = json.loads(files[name])["shapes"]["ConditionalCheckFailedException"]
+    assert refused["exception"]
+    assert set(refused["members"]) == {"message", "Item"}
 
 
 def test_an_action_in_a_policy_may_be_a_string_or_a_list() -> None:
@@ -129,16 +145,40 @@ def test_an_action_in_a_policy_may_be_a_string_or_a_list() -> None:
     assert descriptions.allowed(policy) == {"ssm": {"GetParametersByPath"}}
 
 
-def test_the_function_keeps_the_tags_of_config_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = json.loads((PROJECT / ".chalice" / "config.json").read_text())
-    checkout = tmp_path / "checkout"
-    shutil.copytree(PROJECT / ".chalice", checkout / ".chalice", ignore=shutil.ignore_patterns("deploy*"))
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the files that a bundle is built from, without chalicelib."""
+    copy = tmp_path / "checkout"
+    shutil.copytree(PROJECT / ".chalice", copy / ".chalice", ignore=shutil.ignore_patterns("deploy*"))
+    shutil.copy(PROJECT / "app.py", copy)
+    shutil.copy(PROJECT / "requirements.txt", copy)
+    monkeypatch.setattr(bundle, "PROJECT", copy)
+    return copy
+
+
+def settings(project: Path) -> Any:
+    return json.loads((project / ".chalice" / "config.json").read_text())
+
+
+def test_the_function_keeps_the_tags_of_config_json(checkout: Path, tmp_path: Path) -> None:
+    config = settings(checkout)
     (checkout / ".chalice" / "config.json").write_text(json.dumps({**config, "tags": {"CostCenter": "42"}}))
-    shutil.copy(PROJECT / "app.py", checkout)
-    shutil.copy(PROJECT / "requirements.txt", checkout)
-    monkeypatch.setattr(bundle, "PROJECT", checkout)
     bundle.bundle("dev", tmp_path / "build")
-    assert (
-        json.loads((tmp_path / "build" / ".chalice" / "config.json").read_text())["tags"]["CostCenter"]
-        == "42"
-    )
+    assert settings(tmp_path / "build")["tags"]["CostCenter"] == "42"
+
+
+def test_only_a_stage_that_keeps_access_may_use_kms_and_knows_it(checkout: Path, tmp_path: Path) -> None:
+    config = settings(checkout)
+    config["stages"]["dev"]["environment_variables"]["TOKENS_KMS_ALIAS"] = "alias/spotify-login-dev"
+    (checkout / ".chalice" / "config.json").write_text(json.dumps(config))
+    for stage, known in (
+        ("dev", [*OPERATIONS[:1], "kms Decrypt Encrypt", *OPERATIONS[1:]]),
+        ("prod", OPERATIONS),
+    ):
+        build = tmp_path / stage
+        bundle.bundle(stage, build)
+        assert operations(build / "vendor") == known
+        policy = json.loads((build / ".chalice" / f"policy-{stage}.json").read_text())
+        assert policy == Stage.load(stage, checkout).policy == Stage.load(stage, build).policy
+        own = json.loads((checkout / ".chalice" / f"policy-{stage}.json").read_text())
+        assert (policy == own) is (stage == "prod")

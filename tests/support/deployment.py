@@ -109,6 +109,7 @@ class Emulator:
             "alarm": [alarm["AlarmName"] for alarm in own("cloudwatch").describe_alarms()["MetricAlarms"]],
             "parameter": [found["Name"] for found in own("ssm").describe_parameters()["Parameters"]],
             "table": own("dynamodb").list_tables()["TableNames"],
+            "alias": [alias["AliasName"] for alias in own("kms").list_aliases()["Aliases"]],
         }
 
     def user_denied(self, action: str, resource: str) -> dict[str, str]:
@@ -152,6 +153,12 @@ class Emulator:
         """Change the shared part of .chalice/config.json."""
         path = self.checkout / ".chalice" / "config.json"
         path.write_text(json.dumps({**json.loads(path.read_text()), **settings}))
+
+    def keep_access(self, stage: str, alias: str) -> None:
+        """Name a KMS key in the settings of a stage; an empty alias removes it."""
+        stages = json.loads((self.checkout / ".chalice" / "config.json").read_text())["stages"]
+        stages[stage]["environment_variables"]["TOKENS_KMS_ALIAS"] = alias
+        self.edit(stages=stages)
 
 
 @contextmanager

@@ -8,7 +8,10 @@ ministack executes functions, behind API Gateway, and enforces IAM policies. Thi
 - ImportRestApi, which ministack handles as CreateRestApi, and PutRestApi. APIs get numbered IDs, so that a URL is
   known before its API exists. Patches with an empty value (Chalice's "no compression") are dropped.
 - the right actions for GetAccountSettings and DeleteFunctionConcurrency, and a file `actions` with those of all calls;
-- the resources of calls that name them in the request's body, which IAM policies name.
+- the resources of calls that name them in the request's body, which IAM policies name;
+- KMS: the key of a call that names its alias, both resources of a call that creates or deletes an alias, the condition
+  key kms:ResourceAliases, and the policy variable ${aws:PrincipalAccount}. CreateAlias does not find a new key at once,
+  and a key that is pending deletion rejects changes.
 """
 
 from __future__ import annotations
@@ -22,10 +25,10 @@ from pathlib import Path
 from typing import Any
 
 from ministack import app
-from ministack.core import iam_actions, lambda_runtime
+from ministack.core import iam_actions, iam_evaluator, lambda_runtime
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import apigateway_v1 as gateway
-from ministack.services import dynamodb, lambda_svc
+from ministack.services import dynamodb, kms, lambda_svc
 
 Response = tuple[int, dict[str, str], bytes]
 Handler = Callable[[dict[str, Any]], Response]
@@ -34,7 +37,11 @@ numbers = itertools.count(1)
 stock_request = gateway.handle_request
 stock_action = iam_actions.extract_iam_action
 stock_arn = iam_actions.extract_resource_arn
+stock_enforce = iam_evaluator.enforce
+stock_conditions_met = iam_evaluator._conditions_met
+stock_condition_key = iam_evaluator._resolve_condition_key
 stock_describe = dynamodb._describe_table
+stock_create_key = kms._create_key
 
 CHANGE_SECONDS = 1.0
 busy: dict[tuple[str, str, str], tuple[float, str, dict[str, Any]]] = {}
@@ -43,6 +50,13 @@ busy: dict[tuple[str, str, str], tuple[float, str, dict[str, Any]]] = {}
 DELETION_SECONDS = 2.0
 deleted: dict[tuple[str, str], float] = {}
 """When the next REST API can be deleted, by account and region."""
+
+NEW_KEY_SECONDS = 1.0
+found_from: dict[str, float] = {}
+"""When CreateAlias finds a key, by its ID."""
+
+targets: dict[str, str] = {}
+"""The key of the last call that created or deleted an alias, by the ARN of the alias."""
 
 
 async def handle_request(
@@ -139,6 +153,8 @@ def extract_resource_arn(
 ) -> str:
     """The resource of a call. Of several alarms, it is the first one."""
     parameters = json.loads(body) if body.startswith(b"{") else {}
+    if service == "kms" and (arn := key_arn(parameters, region, account)):
+        return arn
     for (of, name), arn in NAMED.items():
         if of == service and name in parameters:
             return arn.format(parameters[name], region=region, account=account)
@@ -146,6 +162,61 @@ def extract_resource_arn(
     if service == "monitoring" and alarm:
         return f"arn:aws:cloudwatch:{region}:{account}:alarm:{alarm[1].decode()}"
     return str(stock_arn(service, method, path, headers, body, query, region, account))
+
+
+def key_arn(parameters: dict[str, Any], region: str, account: str) -> str:
+    """The ARN of an alias that is created or deleted, or else of the key that a call names; "" if there is none."""
+    alias = parameters.get("AliasName", "")
+    key = kms._resolve_key(parameters.get("KeyId") or parameters.get("TargetKeyId") or alias) or {"Arn": ""}
+    if not alias:
+        return str(key["Arn"])
+    arn = f"arn:aws:kms:{region}:{account}:{alias}"
+    targets[arn] = key["Arn"]
+    return arn
+
+
+def enforce(access_key: str, action: str, service: str, region: str, **rest: Any) -> Any:
+    """Whether a call is denied. For an alias, the call needs permission on its key, too."""
+    denied = stock_enforce(access_key, action, service, region, **rest)
+    key = targets.get(rest.get("resource_arn", ""))
+    if not denied and key and action in {"kms:CreateAlias", "kms:DeleteAlias"}:
+        return stock_enforce(access_key, action, service, region, **{**rest, "resource_arn": key})
+    return denied
+
+
+def conditions_met(conditions: dict[str, Any], context: Any) -> bool:
+    """Whether a request meets the conditions of a policy's statement."""
+    text = json.dumps(conditions).replace("${aws:PrincipalAccount}", context.principal_account)
+    return bool(stock_conditions_met(json.loads(text), context))
+
+
+def condition_key(name: str, context: Any) -> Any:
+    """The value of a condition key."""
+    if name.lower() != "kms:resourcealiases":
+        return stock_condition_key(name, context)
+    key = context.resource_arn.rpartition("/")[2]
+    return [arn.rpartition(":")[2] for arn, target in kms._aliases.items() if target == key] or None
+
+
+def create_key(data: dict[str, Any]) -> Response:
+    """Create a key, which CreateAlias does not find at first."""
+    response: Response = stock_create_key(data)
+    found_from[json.loads(response[2])["KeyMetadata"]["KeyId"]] = time.monotonic() + NEW_KEY_SECONDS
+    return response
+
+
+def changing_key(stock: Handler) -> Handler:
+    """Reject a change to a key that is pending deletion, and an alias for a new key."""
+
+    def handler(data: dict[str, Any]) -> Response:
+        key = kms._resolve_key(data.get("KeyId") or data["TargetKeyId"])
+        if key and key["KeyState"] == "PendingDeletion":
+            return error(400, "KMSInvalidStateException", f"{key['Arn']} is pending deletion.")
+        if key and "TargetKeyId" in data and found_from.get(key["KeyId"], 0.0) > time.monotonic():
+            return error(400, "NotFoundException", f"Key '{key['Arn']}' does not exist")
+        return stock(data)
+
+    return handler
 
 
 def extract_iam_action(service: str, method: str, path: str, *rest: Any) -> str | None:
@@ -162,6 +233,13 @@ def extract_iam_action(service: str, method: str, path: str, *rest: Any) -> str 
 
 iam_actions.extract_iam_action = extract_iam_action
 iam_actions.extract_resource_arn = extract_resource_arn
+iam_evaluator.enforce = enforce
+iam_evaluator._conditions_met = conditions_met
+iam_evaluator._resolve_condition_key = condition_key
+kms._create_key = create_key
+kms._create_alias = changing_key(kms._create_alias)
+kms._enable_key = changing_key(kms._enable_key)
+kms._schedule_key_deletion = changing_key(kms._schedule_key_deletion)
 dynamodb._create_table = changing(dynamodb._create_table, "CREATING")
 dynamodb._update_table = changing(dynamodb._update_table, "UPDATING")
 dynamodb._delete_table = changing(dynamodb._delete_table, "DELETING")

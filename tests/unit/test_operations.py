@@ -99,6 +99,7 @@ def test_the_deployers_policy_names_this_app_and_cannot_change_the_deployers_own
     here, everywhere = "eu-west-1:111122223333", ":111122223333"
     for sid, arn in {
         "UsersTable": f"dynamodb:{here}:table/{stage.table}",
+        "KeyAlias": f"kms:{here}:alias/{stage.function}",
         "Parameters": f"ssm:{here}:parameter{stage.parameter_path}/SECRET_KEY",
         "Log": f"logs:{here}:log-group:/aws/lambda/{stage.function}",
         "Alarms": f"cloudwatch:{here}:alarm:{stage.function}-errors",
@@ -107,6 +108,11 @@ def test_the_deployers_policy_names_this_app_and_cannot_change_the_deployers_own
         "PassRole": f"iam:{everywhere}:role/{stage.role}",
     }.items():
         assert fnmatchcase(f"arn:aws:{arn}", resources[sid])
+    conditions = {statement["Sid"]: statement.get("Condition") for statement in policy["Statement"]}
+    app = {"aws:ResourceTag/app": stage.tags["app"]}
+    assert conditions["NewKey"] == {"StringEquals": {"aws:RequestTag/app": stage.tags["app"]}}
+    assert conditions["Key"] == {"StringEquals": app}
+    assert conditions["KeyWhoseTagsMayNotBeInForceYet"] == {"StringEqualsIfExists": app}
     (role,) = re.findall(r"--role-name (\S+) --policy-name", OPERATIONS)
     assert not fnmatchcase(f"arn:aws:iam:{everywhere}:role/{role}", resources["Role"])
 
