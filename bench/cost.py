@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import re
-import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
-import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench import report, share
+from bench import access, events, report, share
 from bench.figures import Figures
-from deploy import PROJECT, bundle
-from simulator.spotify import Application
+from bench.packages import Bench, Package
+from deploy import PROJECT
 from tests.support import chromium
-from tests.support.counted import Cloud, cloud
-from tests.support.gateway import STAGE_URL, event
-from tests.support.runtime import Function, FunctionVisitor, function
-from tests.support.world import SECRET_KEY
+from tests.support.counted import Cloud
+from tests.support.gateway import event
+from tests.support.runtime import Function, FunctionVisitor
 
-HERE = Path(__file__).parent
 PICTURE = PROJECT / "docs" / "performance.png"
 
 COLD_STARTS = 11
@@ -36,83 +27,16 @@ WARM_REQUESTS = 200
 MEMORY_MB = (256, 512, 1769)
 
 
-@dataclass(frozen=True)
-class Package:
-    """A function as it is deployed."""
-
-    name: str
-    task: Path
-    zip_bytes: int
-    environment: Mapping[str, str]
-
-    @property
-    def unpacked_bytes(self) -> int:
-        """The size of the files in the zip."""
-        return sum(path.stat().st_size for path in self.task.rglob("*") if path.is_file())
-
-
-class Bench:
-    """Runs packages with an emulated AWS and a simulated Spotify."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.cloud = cloud(SECRET_KEY)
-
-    def ours(self) -> Package:
-        """The app of this repository, as built by `make package`."""
-        return self._unzip("this app", bundle.package("dev", self._folder / "bundle"), self.cloud.environment)
-
-    def plain(self) -> Package:
-        """The plain Chalice app, as built by `chalice package`."""
-        source = self._folder / "plain"
-        shutil.copytree(HERE / "plain", source)
-        pins = (PROJECT / "requirements/dev.txt").read_text(encoding="utf-8")
-        wanted = [
-            re.search(rf"^{name}==\S+", pins, re.MULTILINE) for name in ("boto3", "requests", "itsdangerous")
-        ]
-        (source / "requirements.txt").write_text("".join(f"{pin[0]}\n" for pin in wanted if pin))
-        environment = {**os.environ, "AWS_DEFAULT_REGION": "us-east-1"}
-        command = [str(Path(sys.executable).with_name("chalice")), "package", "out"]
-        subprocess.run(command, cwd=source, env=environment, check=True, stdout=subprocess.DEVNULL)
-        settings = {
-            "SPOTIFY_CLIENT_ID": Application.client_id,
-            "SPOTIFY_CLIENT_SECRET": Application.client_secret,
-            "SPOTIFY_REDIRECT_URI": f"{STAGE_URL}/callback",
-            "SECRET_KEY": SECRET_KEY,
-        }
-        return self._unzip(
-            "plain Chalice", source / "out" / "deployment.zip", {**self.cloud.environment, **settings}
-        )
-
-    def empty(self) -> Package:
-        """The empty function."""
-        path = self._folder / "empty.zip"
-        with zipfile.ZipFile(path, "w") as archive:
-            archive.write(HERE / "empty" / "app.py", "app.py")
-        return self._unzip(report.BASE, path, {})
-
-    def _unzip(self, name: str, path: Path, environment: Mapping[str, str]) -> Package:
-        task = self._folder / "task" / name.replace(" ", "-")
-        zipfile.ZipFile(path).extractall(task)
-        return Package(name, task, path.stat().st_size, environment)
-
-    @contextlib.contextmanager
-    def start(self, package: Package) -> Iterator[Function]:
-        """Start a package's function."""
-        with function(package.task, package.environment, self._folder / "log") as started:
-            yield started
-
-
 def measure(bench: Bench, package: Package, shares: tuple[int, ...]) -> Figures:
     """Measure one package. `shares` are the memory sizes, in MB, for which cold waits are measured."""
     figures = Figures(package.zip_bytes / 1e6, package.unpacked_bytes / 1e6)
     with bench.start(package) as helper:
         if package.name == report.BASE:
             helper.invoke(event("/"))
-            prepared: dict[str, Prepare] = {"/": lambda _: event("/")}
+            prepared: dict[str, events.Prepare] = {"/": lambda _: event("/")}
         else:
             _warm(bench.cloud, helper, figures)
-            prepared = PREPARED
+            prepared = events.PREPARED
         figures.peak_rss = helper.peak_rss_mb
         for _ in range(COLD_STARTS):
             with bench.start(package) as started:
@@ -134,40 +58,10 @@ def measure(bench: Bench, package: Package, shares: tuple[int, ...]) -> Figures:
     return figures
 
 
-Event = dict[str, Any]
-Prepare = Callable[[FunctionVisitor], Event]
-
-
-def _cookies(visitor: FunctionVisitor) -> dict[str, str]:
-    return {"Cookie": "; ".join(f"{name}={value}" for name, value in visitor.cookies.items())}
-
-
-def _callback(visitor: FunctionVisitor) -> Event:
-    url = visitor.agree(visitor.begin())
-    return event(url.removeprefix(visitor.home), _cookies(visitor))
-
-
-def _logged_in(visitor: FunctionVisitor) -> Event:
-    visitor.log_in()
-    return event("/", _cookies(visitor))
-
-
-PREPARED: dict[str, Prepare] = {
-    "/": lambda _: event("/"),
-    "/login": lambda _: event("/login"),
-    "/callback": _callback,
-    "/ logged in": _logged_in,
-}
-"""Builds the first request after a cold start, using another instance of the same function."""
-
-
-def _cold(bench: Bench, package: Package, memory_mb: int, request: Event) -> float:
-    with share.group(memory_mb) as group, bench.start(package) as started:
-        share.join(group, started.process.pid)
+def _cold(bench: Bench, package: Package, memory_mb: int, request: events.Event) -> float:
+    with bench.start(package) as started, share.limited(started.process.pid, memory_mb):
         started.invoke(request)
-        wait = (started.init_seconds + started.answer_seconds) * 1000
-        share.leave(started.process.pid)
-        return wait
+        return (started.init_seconds + started.answer_seconds) * 1000
 
 
 def _warm(cloud: Cloud, helper: Function, figures: Figures) -> None:
@@ -211,7 +105,8 @@ def main() -> None:
         packages = (bench.empty(), bench.plain(), bench.ours())
         shares = () if refusal else MEMORY_MB
         figures = {package.name: measure(bench, package, shares) for package in packages}
-    print(report.tables(figures))
+        print(report.tables(figures))
+        print("\n" + access.table(*access.measure(bench, packages[-1], bench.keeping())))
     if not refusal and chromium.PATH:
         report.plot(figures, PICTURE)
     elif not refusal:

@@ -1,15 +1,13 @@
-"""`make load`: many simultaneous logins, over HTTP to real processes."""
+"""`make load`: many simultaneous logins and refreshes, over HTTP to real processes."""
 
 from __future__ import annotations
 
-import statistics
 import sys
-import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 
+from bench import refreshes
+from bench.tally import Tally, together
 from tests.support.table import Table
 from tests.support.visitor import HttpVisitor
 from tests.support.world import running_world
@@ -17,41 +15,6 @@ from tests.support.world import running_world
 LOGINS, BROWSERS, USERS = 1000, 50, 200
 PAIRS = 200
 RACES = 500
-
-
-@dataclass
-class Tally:
-    """The results so far."""
-
-    total: int
-    what: str
-    seconds: list[float] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-    lost: int = 0
-    """Results that were wrong, such as logins after which the home page showed no user or another user."""
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def add(self, seconds: float, error: str = "", *, lost: bool = False) -> None:
-        """Count one result and print the progress."""
-        with self._lock:
-            self.seconds.append(seconds)
-            self.lost += lost
-            if error:
-                self.errors.append(error)
-            done = len(self.seconds)
-            if done % 25 == 0 or done == self.total:
-                end = "\n" if done == self.total else ""
-                print(
-                    f"\r{self.what}: {done} of {self.total}, {len(self.errors)} errors", end=end, flush=True
-                )
-
-    def summary(self) -> str:
-        """One line with the count, the times and what failed."""
-        cuts = statistics.quantiles(self.seconds, n=100)
-        return (
-            f"{self.what}: {len(self.seconds)}, p50 {cuts[49] * 1000:.0f} ms, p99 {cuts[98] * 1000:.0f} ms, "
-            f"errors {len(self.errors)}, lost {self.lost}"
-        )
 
 
 def logins(home: str) -> Tally:
@@ -75,26 +38,6 @@ def logins(home: str) -> Tally:
     with ThreadPoolExecutor(BROWSERS) as browsers:
         list(browsers.map(browse, range(BROWSERS)))
     return tally
-
-
-def together(*acts: Callable[[], object]) -> list[Exception]:
-    """Run functions at the same instant. Returns their exceptions."""
-    start = threading.Barrier(len(acts))
-    failures: list[Exception] = []
-
-    def do(act: Callable[[], object]) -> None:
-        start.wait()
-        try:
-            act()
-        except Exception as failure:  # noqa: BLE001 - every failure is counted
-            failures.append(failure)
-
-    threads = [threading.Thread(target=do, args=(act,)) for act in acts]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return failures
 
 
 def pairs(home: str) -> Tally:
@@ -133,11 +76,12 @@ def races(home: str, table: Table) -> Tally:
 
 
 def main() -> int:
-    """Run all three and print the results. Returns the exit status."""
+    """Run all tests and print the results. Returns the exit status."""
     started = time.perf_counter()
     with running_world() as world:
         tallies = [logins(world.home), pairs(world.home), races(world.home, world.table)]
         left = len(world.table.items())
+    tallies += refreshes.tallies()
     print()
     for tally in tallies:
         print(tally.summary())

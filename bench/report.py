@@ -23,7 +23,7 @@ def tables(figures: Mapping[str, Figures]) -> str:
     warm = {name: one for name, one in figures.items() if one.warm}
     routes = next(iter(warm.values())).warm
     parts = [
-        _table(
+        table(
             ["initialization", *names],
             [
                 [
@@ -39,7 +39,7 @@ def tables(figures: Mapping[str, Figures]) -> str:
                 ],
             ],
         ),
-        _table(
+        table(
             ["cold wait, ms", *names],
             [
                 [
@@ -49,11 +49,11 @@ def tables(figures: Mapping[str, Figures]) -> str:
                 for memory, _, route in (key.partition(" ") for key in _longest(figures, "cold"))
             ],
         ),
-        _table(
+        table(
             ["warm request, CPU ms", *warm],
             [[route, *(f"{one.warm[route]:.1f}" for one in warm.values())] for route in routes],
         ),
-        _table(
+        table(
             ["warm request, calls and connections opened", *warm],
             [
                 [
@@ -104,6 +104,7 @@ def _cell(value: float | None) -> str:
     return "" if value is None else f"{value:.0f}"
 
 
-def _table(head: list[str], rows: list[list[str]]) -> str:
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table; "" without rows."""
     lines = [head, ["---"] * len(head), *rows] if rows else []
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

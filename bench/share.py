@@ -48,11 +48,16 @@ def _root() -> Path:
     return next(path for path in ROOTS if path.is_dir())
 
 
-def join(path: Path, pid: int) -> None:
-    """Limit a process to the group's share."""
-    (path / "cgroup.procs").write_text(str(pid))
+@contextmanager
+def limited(pid: int, memory_mb: int) -> Iterator[None]:
+    """Limit a process to the share of a function with that much memory.
 
-
-def leave(pid: int) -> None:
-    """Lift the limit of a process."""
-    (_root() / "cgroup.procs").write_text(str(pid))
+    Raises:
+        OSError: no control group could be created.
+    """
+    with group(memory_mb) as path:
+        (path / "cgroup.procs").write_text(str(pid))
+        try:
+            yield
+        finally:
+            (_root() / "cgroup.procs").write_text(str(pid))
