@@ -96,10 +96,10 @@ class Actor(threading.Thread):
     def run(self) -> None:
         try:
             self.outcome = self._act(self)
-        except errors.LoginError as error:
-            self.outcome = error
         except Killed:
             self.killed = True
+        except Exception as error:  # noqa: BLE001 - the check judges it
+            self.outcome = error
         self.ended = True
         self._arrivals.put("")
 
@@ -113,7 +113,7 @@ class Actor(threading.Thread):
 
     def arrive(self) -> None:
         """Wait until the actor stops before its next call, or ends."""
-        self.next_call = self._arrivals.get(timeout=60)
+        self.next_call = self._arrivals.get(timeout=30)
 
     def order(self, order: str) -> None:
         self._orders.put(order)
