@@ -580,6 +580,25 @@ class TestRefreshing:
         assert (reply.status, reply.headers["retry-after"]) == (503, "15")
         assert logged_in.refreshes == 0
 
+    @pytest.mark.parametrize("status", ["200", "503", "400"])
+    def test_a_logout_during_a_refresh_is_final_however_the_refresh_ends(
+        self, logged_in: Visitor, status: str
+    ) -> None:
+        logged_in.kept.age(PIA)
+        body = {"body": '{"error": "invalid_grant"}'} if status == "400" else {}
+        logged_in.ask("fail", status=status, delay="1", **body)
+
+        def log_out_meanwhile() -> None:
+            while logged_in.refreshes == 0:
+                time.sleep(0.02)
+            logged_in.kept.table.delete(PIA)
+
+        logout = threading.Thread(target=log_out_meanwhile)
+        logout.start()
+        assert logged_in.token().location == f"{STAGE_URL}/login?return_to=%2Ftoken"
+        logout.join()
+        assert logged_in.kept.table.items() == []
+
     def test_a_logout_while_a_request_waits_sends_it_to_log_in(self, logged_in: Visitor) -> None:
         logged_in.kept.age(PIA)
         logged_in.kept.change(PIA, refreshing={"N": f"{time.time_ns() // 1000 + 15_000_000}.5"})
