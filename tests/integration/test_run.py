@@ -72,6 +72,13 @@ def title(port: int) -> str:
     return ""
 
 
+def save(path: Path, text: str) -> None:
+    """Replace a file at once, so that it changes only once, as a slow machine could otherwise see it change twice."""
+    new = path.with_suffix(".new")
+    new.write_text(text)
+    new.replace(path)
+
+
 def test_make_run_serves_reloads_and_stops(clone: Path) -> None:
     port = free_port()
     with run(clone, port) as program:
@@ -81,17 +88,17 @@ def test_make_run_serves_reloads_and_stops(clone: Path) -> None:
         assert visitor.see_id() == "pia.premium"
 
         template = clone / "chalicelib" / "pages" / "logged_out.html"
-        template.write_text(template.read_text().replace("User ID", "Edited: User ID"))
+        save(template, template.read_text().replace("User ID", "Edited: User ID"))
         wait_until(lambda: "Edited: User ID" in title(port))
         assert visitor.see_id() == "pia.premium", "stored users survive a reload"
 
         app = (clone / "app.py").read_text()
-        (clone / "app.py").write_text(app + "\ndef broken(:\n")
+        save(clone / "app.py", app + "\ndef broken(:\n")
         program.wait_for(
             r"app.py\", line \d+\n *def broken\(:\n\nSyntaxError[^\n]*\n\nFix this and save the file"
         )
         assert "Traceback" not in program.output
-        (clone / "app.py").write_text(app + "\n")
+        save(clone / "app.py", app + "\n")
         wait_until(lambda: "User ID" in title(port))
 
         visitor.get("/logout")
