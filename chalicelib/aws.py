@@ -1,13 +1,15 @@
 """Calls to AWS: how clients are created, and one error for whatever goes wrong with a call."""
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, SSLError
 from botocore.session import Session
 
 from chalicelib.config import CREDENTIALS
@@ -24,6 +26,9 @@ PAUSES = (0.05, 0.2)
 THROTTLED = frozenset(
     {"ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException"}
 )
+
+ROOTS = Path(__file__).with_name("amazon.pem")
+"""The certificates that sign those of AWS's endpoints. deploy/bundle.py writes it; elsewhere botocore uses its own."""
 
 SETTINGS = {"Credential": CREDENTIALS, "RegionError": ("AWS_DEFAULT_REGION",), "Profile": ("AWS_PROFILE",)}
 """The settings at fault, by a word in the name of botocore's exception, such as NoCredentialsError."""
@@ -54,6 +59,8 @@ def client(service: str) -> Any:
     bring back one that a logout has erased. In legacy mode botocore still rejects a response whose CRC32
     checksum does not match; in standard mode a mismatch does no more than trigger a retry.
 
+    AWS_CA_BUNDLE overrides `ROOTS`.
+
     Raises:
         ConfigurationError: something in AWS's variables or files is missing or unusable.
     """
@@ -62,7 +69,8 @@ def client(service: str) -> Any:
     config = Config(connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS, retries=retries)
     try:
         with _creating:
-            return _session().create_client(service, config=config)
+            verify = str(ROOTS) if ROOTS.exists() and not os.environ.get("AWS_CA_BUNDLE") else None
+            return _session().create_client(service, config=config, verify=verify)
     except (BotoCoreError, OSError, LookupError, ValueError) as failure:
         raise _misconfigured(failure) or ConfigurationError() from None
 
@@ -97,7 +105,9 @@ def _attempt(function: Callable[[], T], deadline: Deadline) -> T:
         raise CallFailed(code, transient=transient, item=item) from None
     except (BotoCoreError, AttributeError, LookupError, TypeError, ValueError) as failure:
         # The last four are what botocore, or the reading of its result, makes of a truncated response.
-        raise _misconfigured(failure) or CallFailed(type(failure).__name__, transient=True) from None
+        name = type(failure).__name__
+        code = f"{name} {ROOTS.name}" if isinstance(failure, SSLError) and ROOTS.exists() else name
+        raise _misconfigured(failure) or CallFailed(code, transient=True) from None
 
 
 def _misconfigured(failure: Exception) -> ConfigurationError | None:

@@ -6,6 +6,7 @@ Chalice a clean copy of the app, with no wheels to fetch, and a vendor/ that con
 
 - the pinned libraries without their compiled parts, whose fallbacks in Python are the same on every platform;
 - botocore, with only the service descriptions that the stage's policy needs;
+- the root certificates of AWS's endpoints, without certifi's others;
 - bytecode for all modules, because Lambda cannot write any: /var/task is read-only.
 
 docs/performance.md measures what each of these saves.
@@ -30,7 +31,7 @@ from typing import Any
 
 import chalice.app
 
-from deploy import PROJECT, descriptions
+from deploy import PROJECT, descriptions, roots
 from deploy.stage import Problem, Stage, Stop
 
 BUILDS = PROJECT / ".package"
@@ -43,6 +44,9 @@ BOTOCORE = ("botocore", "jmespath", "python-dateutil", "six")
 
 LEFT_OUT = ("charset-normalizer",)
 """Not deployed: requests uses it only to guess charsets, which the app never needs."""
+
+ROOTS = "chalicelib/amazon.pem"
+"""Where chalicelib/aws.py looks for the certificates of AWS's endpoints."""
 
 CHALICE = str(Path(sys.executable).with_name("chalice"))
 
@@ -64,6 +68,7 @@ def bundle(stage: str, build: Path) -> None:
     loaded = Stage.load(stage, build)
     (build / loaded.policy_file).write_text(json.dumps(loaded.policy), encoding="utf-8")
     operations = descriptions.allowed(loaded.policy)
+    _write(build / ROOTS, roots.amazon())
     for name in _libraries():
         for inside, content in _library(name, operations):
             _write(build / "vendor" / inside, content)

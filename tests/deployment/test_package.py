@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from deploy import PROJECT, bundle, descriptions
+from deploy import PROJECT, bundle, descriptions, roots
 from deploy.stage import Stage
 from tests.support.runtime import PYTHON
 from tests.support.servers import clean_environment, python
@@ -64,6 +64,7 @@ def test_the_package_contains_all_of_chalicelib_unchanged(files: dict[str, bytes
         if path.is_file() and "__pycache__" not in path.parts
     }
     packed = {name: content for name, content in files.items() if name.startswith("chalicelib/")}
+    assert packed.pop(bundle.ROOTS) == roots.amazon()
     assert {name: content for name, content in packed.items() if not name.endswith(".pyc")} == sources
 
 

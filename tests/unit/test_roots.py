@@ -1,0 +1,53 @@
+"""The root certificates of AWS's endpoints."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from pathlib import Path
+
+import certifi
+import pytest
+
+from chalicelib import aws
+from deploy import roots
+from deploy.stage import Stop
+
+
+def test_the_five_roots_are_present_and_valid_for_another_year() -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(cadata=roots.amazon().decode())
+    certificates = context.get_ca_certs()
+    subjects = [dict(part[0] for part in one["subject"]) for one in certificates]  # type: ignore[misc]
+    assert {subject["commonName"] for subject in subjects} == {*roots.AMAZON}
+    for certificate in certificates:
+        assert ssl.cert_time_to_seconds(str(certificate["notAfter"])) > time.time() + 365 * 86_400
+
+
+@pytest.mark.parametrize("label", roots.AMAZON)
+def test_a_bundle_without_one_of_them_stops_the_packaging(label: str) -> None:
+    text = Path(certifi.where()).read_text(encoding="ascii")
+    with pytest.raises(Stop, match=label):
+        roots.amazon(text.replace(f'# Label: "{label}"', '# Label: "Another"'))
+
+
+@pytest.mark.parametrize(("override", "used"), [("", True), ("/another.pem", False)])
+def test_aws_clients_use_the_packaged_roots_unless_aws_ca_bundle_is_set(
+    override: str, used: bool, settings: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packaged = tmp_path / "amazon.pem"
+    packaged.write_bytes(roots.amazon())
+    monkeypatch.setattr(aws, "ROOTS", packaged)
+    monkeypatch.setenv("AWS_CA_BUNDLE", override)
+    aws._session.cache_clear()
+    verify = aws.client("dynamodb")._endpoint.http_session._verify
+    assert verify == (str(packaged) if used else override)
+
+
+def test_without_the_package_botocore_uses_its_own_roots(
+    settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    aws._session.cache_clear()
+    assert not aws.ROOTS.exists()
+    assert aws.client("dynamodb")._endpoint.http_session._verify is True
