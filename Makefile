@@ -1,10 +1,11 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test screenshots smoke package deploy doctor rotate-key destroy bench load faults mutate check format lock clean
+.PHONY: help run test screenshots smoke package deploy doctor rotate-key destroy bench figures load faults mutate check format lock clean
 
 PORT ?= 5000
 STAGE ?= prod
 TABLE ?=
 END_SESSIONS ?=
+MEMORY ?= 512
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -41,8 +42,11 @@ rotate-key: .venv/ready ## Replace the signing key, in just over six minutes; se
 destroy: .venv/ready ## Remove a deployment (STAGE=prod or dev); keeps the users table unless TABLE=its-name
 	@$(BIN)/python -m deploy destroy "$(STAGE)" --table "$(TABLE)"
 
-bench: .venv/ready .runtime/ready ## Compare cold starts, warm requests and calls with a plain Chalice app
-	@$(BIN)/python -m bench.cost
+bench: .venv/ready .runtime/ready ## Compare cold starts, logins, warm requests and calls with a plain Chalice app (MEMORY=256 for another size)
+	@$(BIN)/python -m bench.cost --memory "$(MEMORY)"
+
+figures: .venv/ready ## Draw docs/performance.png from the last run of make bench
+	@$(BIN)/python -m bench.chart
 
 load: .venv/ready ## Run 1,000 logins in 50 browsers, simultaneous callbacks, login/logout races, and refreshes at expiry
 	@$(BIN)/python -m bench.load
@@ -72,7 +76,7 @@ LOCK := --generate-hashes --allow-unsafe --no-strip-extras --no-annotate --no-he
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
 clean: ## Delete everything built or installed, but not the local secret key
-	rm -rf .venv .runtime .emulator .package .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .chalice/deployments
+	rm -rf .venv .runtime .runtime-* .emulator .package .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .chalice/deployments
 
 # Touched last, so that an installation that failed is repeated.
 .venv/ready: requirements/dev.txt

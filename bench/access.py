@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from statistics import median
 
-from bench import events, fork, report, share
-from bench.packages import Bench, Package
+from bench import events, fork, markdown
+from bench.figures import progress
+from bench.packages import Package
+from bench.runner import Bench, Subject, passed
 from tests.support.counted import Cloud
 from tests.support.runtime import Function, FunctionVisitor
 
-LOGINS, PAGES, ENDED, ENDING, STARTS = 50, 50, 20, 20, 11
+LOGINS, PAGES, ENDED, ENDING, STARTS = 50, 50, 20, 20, 9
 """Repetitions. The figures are medians."""
-
-MEMORY_MB = 512
 
 SOON = 303
 """Seconds that a token has left shortly before it is refreshed, which happens with less than 300 left."""
@@ -51,8 +49,7 @@ class Repeated:
         status = act()
         self.cpu_ms.append((function.cpu_seconds - before) * 1000)
         self.calls.add(", ".join(cloud.calls))
-        if status >= 400:
-            sys.exit(f"The response was {status}. The log of the function:\n\n{function.log}")
+        passed(function, status)
 
 
 @dataclass
@@ -65,7 +62,8 @@ class Side:
     peak_rss_mb: float = 0.0
     modules: set[str] = field(default_factory=set)
     """Modules imported from the start until after a login."""
-    cold_ms: dict[str, list[float]] = field(default_factory=dict)
+    cold_ms: dict[tuple[str, bool], list[float]] = field(default_factory=dict)
+    """Cold waits by route, over plain HTTP and over TLS."""
     requests: dict[str, Repeated] = field(default_factory=lambda: {name: Repeated() for name in REQUESTS})
 
     @property
@@ -79,26 +77,28 @@ def measure(bench: Bench, off: Package, on: Package) -> tuple[Side, Side]:
     sides = Side(off), Side(on)
     for side in sides:
         side.modules = _modules(bench, side.package)
-    with bench.start(off) as without, bench.start(on) as keeping:
-        _progress("logins")
+    with bench.start(Subject(off)) as without, bench.start(Subject(on)) as keeping:
+        progress("kept access: logins")
         for _ in range(LOGINS):
             for side, function in zip(sides, (without, keeping), strict=True):
-                _log_in(bench.cloud, side, function)
+                _log_in(bench, side, function)
         for side, function in zip(sides, (without, keeping), strict=True):
             side.peak_rss_mb = function.peak_rss_mb
         _open_pages(bench.cloud, sides[1], keeping)
-        _progress("cold starts")
+        progress("kept access: cold starts")
         for _ in range(STARTS):
-            for side, function in zip(sides, (without, keeping), strict=True):
-                _start(bench, side, CALLBACK, events.callback(FunctionVisitor(function=function)))
-            _start(bench, sides[1], PAGE, events.logged_in(FunctionVisitor(function=keeping), "/top"))
-    _progress("")
+            for tls in (False, True):
+                for side, function in zip(sides, (without, keeping), strict=True):
+                    _start(bench, side, CALLBACK, events.callback(bench.visitor(function)), tls=tls)
+                page = events.logged_in(bench.visitor(keeping), "/top")
+                _start(bench, sides[1], PAGE, page, tls=tls)
+    progress()
     return sides
 
 
 def _modules(bench: Bench, package: Package) -> set[str]:
     """The modules that a function imports until after a login, as Python lists them on request."""
-    with bench.start(package, PYTHONPROFILEIMPORTTIME="1") as started:
+    with bench.start(Subject(package), PYTHONPROFILEIMPORTTIME="1") as started:
         visitor = FunctionVisitor(function=started)
         visitor.log_in()
         visitor.see_id()
@@ -106,16 +106,16 @@ def _modules(bench: Bench, package: Package) -> set[str]:
         return set(re.findall(r"^import time:.*\| +([\w.]+)$", started.log, re.MULTILINE))
 
 
-def _log_in(cloud: Cloud, side: Side, function: Function) -> None:
-    visitor = FunctionVisitor(function=function)
+def _log_in(bench: Bench, side: Side, function: Function) -> None:
+    visitor = bench.visitor(function)
     callback = visitor.agree(visitor.begin())
-    side.requests[CALLBACK].run(cloud, function, lambda: visitor.get(callback).status)
+    side.requests[CALLBACK].run(bench.cloud, function, lambda: visitor.get(callback).status)
     visitor.get("/logout")
 
 
 def _open_pages(cloud: Cloud, side: Side, function: Function) -> None:
     """Open the page with a token that lasts, with one that has ended, and with one that ends soon."""
-    _progress("pages that need a token")
+    progress("kept access: pages that need a token")
     kept = cloud.kept(fork.ALIAS)
     visitors = {f"listener-{number}": FunctionVisitor(function=function) for number in range(ENDING)}
     for user_id, visitor in visitors.items():
@@ -142,21 +142,21 @@ def _status(visitor: FunctionVisitor) -> int:
     return visitor.get("/top").status
 
 
-def _start(bench: Bench, side: Side, route: str, request: events.Event) -> None:
-    """Start a function and send its first request, at the share of a core that comes with `MEMORY_MB`."""
-    with bench.start(side.package) as started:
-        side.init_cpu_ms.append(started.init_cpu_seconds * 1000)
-        side.init_wall_ms.append(started.init_seconds * 1000)
-        repeated = side.requests["first"] if route == PAGE else Repeated()
-        refused, pid = share.refusal(), started.process.pid
-        with contextlib.nullcontext() if refused else share.limited(pid, MEMORY_MB):
-            repeated.run(bench.cloud, started, lambda: int(started.invoke(request)["statusCode"]))
-        if not refused:
+def _start(bench: Bench, side: Side, route: str, request: events.Event, *, tls: bool) -> None:
+    """Start a function and, if this machine can limit it to a share of a core, send its first request."""
+    with bench.start(Subject(side.package, tls)) as started:
+        if not tls:
+            side.init_cpu_ms.append(started.init_cpu_seconds * 1000)
+            side.init_wall_ms.append(started.init_seconds * 1000)
+        if bench.memory_mb:
+            repeated = side.requests["first"] if route == PAGE and not tls else Repeated()
+            with bench.limited(started):
+                repeated.run(bench.cloud, started, partial(bench.send, started, request))
             wait = (started.init_seconds + started.answer_seconds) * 1000
-            side.cold_ms.setdefault(route, []).append(wait)
+            side.cold_ms.setdefault((route, tls), []).append(wait)
 
 
-def table(off: Side, on: Side) -> str:
+def table(off: Side, on: Side, memory_mb: int) -> str:
     """A Markdown table, and a line on what the app imports without kept access."""
     sides = (off, on)
     rows = [
@@ -173,10 +173,10 @@ def table(off: Side, on: Side) -> str:
         ["modules imported", *(str(len(side.modules)) for side in sides)],
         *(
             [
-                f"cold wait at {MEMORY_MB} MB, ms: {route}",
-                *(_median(side.cold_ms.get(route), 0) for side in sides),
+                f"cold wait at {memory_mb} MB, ms: {route}{', over TLS' if tls else ''}",
+                *(_median(side.cold_ms.get((route, tls)), 0) for side in sides),
             ]
-            for route in (CALLBACK, PAGE)
+            for route, tls in off.cold_ms | on.cold_ms
         ),
         *(
             [f"CPU ms: {name}", *(_median(side.requests[key].cpu_ms, 1) for side in sides)]
@@ -187,7 +187,7 @@ def table(off: Side, on: Side) -> str:
             for key, name in REQUESTS.items()
         ),
     ]
-    return f"{report.table(['kept access', 'off', 'on'], rows)}\n\n{_imported(off, on)}"
+    return f"{markdown.table(['kept access', 'off', 'on'], rows)}\n\n{_imported(off, on)}"
 
 
 def _imported(off: Side, on: Side) -> str:
@@ -202,7 +202,3 @@ def _imported(off: Side, on: Side) -> str:
 
 def _median(values: list[float] | None, digits: int) -> str:
     return f"{median(values):.{digits}f}" if values else ""
-
-
-def _progress(what: str) -> None:
-    print(f"\r{f'kept access: {what}' if what else '':79}\r", end="", flush=True)

@@ -1,116 +1,119 @@
-"""`make bench`: compare cold starts, warm requests and calls, on Lambda's own runtime client."""
+"""`make bench`: compare cold starts, logins, warm requests and calls, on Lambda's own runtime client."""
 
 from __future__ import annotations
 
-import statistics
-import sys
+import argparse
 import tempfile
-from collections.abc import Callable
-from functools import partial
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from bench import access, events, report, share
-from bench.figures import Figures
-from bench.packages import Bench, Package
-from deploy import PROJECT
-from tests.support import chromium
-from tests.support.counted import Cloud
-from tests.support.gateway import event
-from tests.support.runtime import Function, FunctionVisitor
+from bench import access, chart, logins, report, share, starts, targets, versions, warm
+from bench.figures import noisy, progress
+from bench.packages import Package
+from bench.runner import Bench, Subject
 
-PICTURE = PROJECT / "docs" / "performance.png"
-
-COLD_STARTS = 11
-"""Starts for each route and memory size; the figures are medians."""
-WARM_REQUESTS = 200
-MEMORY_MB = (256, 512, 1769)
+MINUTES = 5
 
 
-def measure(bench: Bench, package: Package, shares: tuple[int, ...]) -> Figures:
-    """Measure one package. `shares` are the memory sizes, in MB, for which cold waits are measured."""
-    figures = Figures(package.zip_bytes / 1e6, package.unpacked_bytes / 1e6)
-    with bench.start(package) as helper:
-        if package.name == report.BASE:
-            helper.invoke(event("/"))
-            prepared: dict[str, events.Prepare] = {"/": lambda _: event("/")}
-        else:
-            _warm(bench.cloud, helper, figures)
-            prepared = events.PREPARED
-        figures.peak_rss = helper.peak_rss_mb
-        for _ in range(COLD_STARTS):
-            with bench.start(package) as started:
-                figures.init_cpu.append(started.init_cpu_seconds * 1000)
-                figures.init_wall.append(started.init_seconds * 1000)
-        for memory_mb in shares:
-            for route, prepare in prepared.items():
-                print(
-                    f"\r{package.name}: cold starts for {route} at {memory_mb} MB" + " " * 20,
-                    end="",
-                    flush=True,
-                )
-                waits = [
-                    _cold(bench, package, memory_mb, prepare(FunctionVisitor(function=helper)))
-                    for _ in range(COLD_STARTS)
-                ]
-                figures.cold[f"{memory_mb} {route}"] = statistics.median(waits)
-    print("\r" + " " * 79 + "\r", end="")
-    return figures
+@dataclass(frozen=True)
+class Run:
+    """What one run has measured. Without a share of a core, there are no `logins`."""
+
+    bench: Bench
+    packages: tuple[Package, ...]
+    starts: dict[str, starts.Group]
+    warm: dict[Subject, warm.Warm]
+    logins: dict[tuple[Subject, str], logins.Logins]
+    versions: dict[str, versions.Initializations]
+    access: tuple[access.Side, access.Side]
+
+    def tables(self) -> str:
+        """All tables."""
+        memory_mb = self.bench.memory_mb
+        parts = [
+            report.initialization(self.packages, self.starts, self.warm),
+            report.waits(self.packages, self.starts, memory_mb),
+            report.whole_logins(self.logins),
+            report.requests(self.warm),
+            report.versions(self.versions),
+            access.table(*self.access, memory_mb),
+            targets.rows(self.targets()),
+        ]
+        return "\n\n".join(part for part in parts if part)
+
+    def targets(self) -> list[targets.Target]:
+        """The targets that this run can check."""
+        found = targets.of_starts(self.bench.packages, self.starts)
+        if self.bench.memory_mb == targets.MEMORY_MB:
+            found += targets.of_waits(self.bench.packages, self.starts, self.logins)
+        return found
+
+    def noisy(self) -> list[str]:
+        """The figures that were noisy twice."""
+        return [
+            *(
+                f"cold {route} of {subject}"
+                for route, group in self.starts.items()
+                for subject in noisy(group)
+            ),
+            *(f"{kind} login of {subject}" for subject, kind in noisy(self.logins)),
+            *(f"initialization on Python {version}" for version in noisy(self.versions)),
+        ]
 
 
-def _cold(bench: Bench, package: Package, memory_mb: int, request: events.Event) -> float:
-    with bench.start(package) as started, share.limited(started.process.pid, memory_mb):
-        started.invoke(request)
-        return (started.init_seconds + started.answer_seconds) * 1000
+def measure(bench: Bench, folder: Path) -> Run:
+    """Build the packages and measure everything, one after the other."""
+    progress("building the packages")
+    pythons, built = versions.runtimes(), bench.packages
+    packages = (built.empty, built.plain, built.compiled, built.ours, built.without_roots)
+    keeping = built.keeping
+    http = [Subject(package) for package in packages[:-1]]
+    over_tls = [Subject(package, tls=True) for package in packages[1:]]
+    with ExitStack() as stack:
+        helpers = {
+            Subject(package, tls): stack.enter_context(bench.start(Subject(package, tls)))
+            for tls in (False, True)
+            for package in (built.plain, built.ours)
+        }
+        requests = warm.measure(bench, helpers)
+        by_app = {subject.package.app: helper for subject, helper in helpers.items() if not subject.tls}
+        groups = starts.measure(bench, [*http, *over_tls], by_app)
+    whole = logins.measure(bench, over_tls[1:3]) if bench.memory_mb else {}
+    found = versions.measure(bench, folder / "versions", pythons)
+    return Run(bench, packages, groups, requests, whole, found, access.measure(bench, built.ours, keeping))
 
 
-def _warm(cloud: Cloud, helper: Function, figures: Figures) -> None:
-    """Repeat one visit, and record the CPU time and the calls of each request."""
-    spent: dict[str, list[float]] = {}
-    opened: dict[str, list[int]] = {}
-
-    def step(route: str, act: Callable[[], Any]) -> Any:
-        cloud.forget()
-        before = helper.cpu_seconds
-        result = act()
-        spent.setdefault(route, []).append((helper.cpu_seconds - before) * 1000)
-        figures.calls[route] = [*cloud.spotify.calls, *cloud.aws.calls]
-        opened.setdefault(route, []).append(cloud.spotify.opened + cloud.aws.opened)
-        return result
-
-    for _ in range(WARM_REQUESTS):
-        visitor = FunctionVisitor(function=helper)
-        step("/", visitor.see_id)
-        at_spotify = step("/login", visitor.begin)
-        callback = visitor.agree(at_spotify)
-        step("/callback", partial(visitor.get, callback))
-        if step("/ logged in", visitor.see_id) != "pia.premium":
-            sys.exit(
-                "The login failed, so the figures would be meaningless. Find the cause with:\n\n    make test"
-            )
-        step("/logout", partial(visitor.get, "/logout"))
-    figures.warm = {route: statistics.median(times) for route, times in spent.items()}
-    figures.opened = {route: statistics.mean(counts) for route, counts in opened.items()}
+def summary(run: Run) -> str:
+    """The tables, and whether the machine was quiet."""
+    loud = run.noisy()
+    verdict = (
+        f"The machine was not quiet: the spread was above 15 % twice for {'; '.join(loud)}."
+        if loud
+        else "The machine was quiet: no spread was above 15 % twice."
+    )
+    return f"Figures are medians, with the interquartile range in percent.\n\n{run.tables()}\n\n{verdict}"
 
 
 def main() -> None:
-    """Measure, print the tables and draw the chart of cold waits."""
-    refusal = share.refusal()
+    """Measure, and print the tables."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--memory", type=int, default=targets.MEMORY_MB, help="the function's memory in MB")
+    memory_mb, refusal, began = parser.parse_args().memory, share.refusal(), time.monotonic()
+    print(
+        f"This takes about {MINUTES} minutes on two quiet cores, and longer on a busy machine.\n", flush=True
+    )
     if refusal:
-        print(
-            f"Cold waits are skipped: no control group could be created ({refusal}). To measure them, run as root on Linux."
-        )
+        memory_mb = 0
+        print(f"Cold waits and logins are skipped: no control group could be created ({refusal}).")
+        print("To measure them, run as root on Linux.\n")
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(Path(folder))
-        packages = (bench.empty(), bench.plain(), bench.ours())
-        shares = () if refusal else MEMORY_MB
-        figures = {package.name: measure(bench, package, shares) for package in packages}
-        print(report.tables(figures))
-        print("\n" + access.table(*access.measure(bench, packages[-1], bench.keeping())))
-    if not refusal and chromium.PATH:
-        report.plot(figures, PICTURE)
-    elif not refusal:
-        print(f"The chart was not drawn: {chromium.MISSING}.")
+        run = measure(Bench(Path(folder), memory_mb), Path(folder))
+        print(summary(run))
+    if memory_mb:
+        chart.save(run.starts, memory_mb)
+    print(f"\nIt took {(time.monotonic() - began) / 60:.1f} minutes.")
 
 
 if __name__ == "__main__":

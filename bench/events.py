@@ -11,6 +11,9 @@ from tests.support.runtime import FunctionVisitor
 Event = dict[str, Any]
 Prepare = Callable[[FunctionVisitor], Event]
 
+FIRST = event("/")
+"""The request of a visitor without cookies."""
+
 
 def callback(visitor: FunctionVisitor) -> Event:
     """The end of a login."""
@@ -29,7 +32,7 @@ def _cookies(visitor: FunctionVisitor) -> dict[str, str]:
 
 
 PREPARED: dict[str, Prepare] = {
-    "/": lambda _: event("/"),
+    "/": lambda _: FIRST,
     "/login": lambda _: event("/login"),
     "/callback": callback,
     "/ logged in": logged_in,

@@ -1,22 +1,61 @@
-"""The measurements of one function."""
+"""Repeated measurements: their median, their spread, and when to repeat them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import sys
+from collections.abc import Callable, Hashable, Mapping
+from statistics import median, quantiles
+from typing import Protocol, TypeVar
+
+QUIET = 0.15
+"""The largest spread of a figure on a quiet machine."""
 
 
-@dataclass
-class Figures:
-    """The measurements of one package. Times in milliseconds, sizes and memory in megabytes."""
+class Samples(list[float]):
+    """The repetitions of one measurement."""
 
-    zip_mb: float
-    unpacked_mb: float
-    init_cpu: list[float] = field(default_factory=list)
-    init_wall: list[float] = field(default_factory=list)
-    peak_rss: float = 0.0
-    cold: dict[str, float] = field(default_factory=dict)
-    """By memory and route, such as "512 /callback"."""
-    warm: dict[str, float] = field(default_factory=dict)
-    calls: dict[str, list[str]] = field(default_factory=dict)
-    opened: dict[str, float] = field(default_factory=dict)
-    """The mean number of connections opened, by route."""
+    @property
+    def median(self) -> float:
+        """The middle one."""
+        return median(self)
+
+    @property
+    def spread(self) -> float:
+        """The interquartile range, relative to the median; 0 without samples."""
+        if not self:
+            return 0.0
+        low, middle, high = quantiles(self, n=4, method="inclusive")
+        return (high - low) / middle
+
+    def text(self, digits: int = 0) -> str:
+        """The median and the spread; "" without samples."""
+        return f"{self.median:.{digits}f} ({self.spread:.0%})" if self else ""
+
+
+class Spread(Protocol):
+    """Samples, or an object with several of them, whose largest spread counts."""
+
+    @property
+    def spread(self) -> float:
+        """The spread, relative to the median."""
+
+
+Key = TypeVar("Key", bound=Hashable)
+Figure = TypeVar("Figure", bound=Spread)
+
+
+def noisy(figures: Mapping[Key, Figure]) -> list[Key]:
+    """The keys of the figures whose spread is larger than `QUIET`."""
+    return [key for key, figure in figures.items() if figure.spread > QUIET]
+
+
+def settled(measure: Callable[[], dict[Key, Figure]]) -> dict[Key, Figure]:
+    """Measure figures that are compared with each other; if one is noisy, measure all of them again, once."""
+    figures = measure()
+    return measure() if noisy(figures) else figures
+
+
+def progress(what: str = "") -> None:
+    """Show in a terminal what is being measured, in place of the line before."""
+    if sys.stderr.isatty():
+        print(f"\r{what:99}", end="" if what else "\r", file=sys.stderr, flush=True)

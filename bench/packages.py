@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
-from bench import fork, report
+from bench import fork
 from deploy import PROJECT, bundle
 from simulator.spotify import Application
-from tests.support.counted import cloud
+from tests.support.counted import Cloud
 from tests.support.gateway import STAGE_URL
-from tests.support.runtime import Function, function
+from tests.support.tls import Tls
 from tests.support.world import SECRET_KEY
 
 HERE = Path(__file__).parent
+
+EMPTY, PLAIN, COMPILED = "empty function", "plain Chalice", "plain Chalice, precompiled"
+OURS, WITHOUT_ROOTS, KEEPING = "this app", "this app without amazon.pem", "this app, keeping access"
 
 
 @dataclass(frozen=True)
@@ -29,36 +32,38 @@ class Package:
     """A function as it is deployed."""
 
     name: str
+    app: str
+    """The name of the package with the same sessions, whose instances can prepare requests for this one."""
     task: Path
     zip_bytes: int
     environment: Mapping[str, str]
 
+    def __hash__(self) -> int:
+        return hash(self.name)
+
     @property
     def unpacked_bytes(self) -> int:
-        """The size of the files in the zip."""
+        """The size of the unzipped files."""
         return sum(path.stat().st_size for path in self.task.rglob("*") if path.is_file())
 
 
-class Bench:
-    """Runs packages with an emulated AWS and a simulated Spotify."""
+class Packages:
+    """Builds the packages, each once, and unzips them in a folder. They trust the CA of `tls`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, cloud: Cloud, tls: Tls) -> None:
         self._folder = folder
-        self.cloud = cloud(SECRET_KEY, fork.ALIAS)
+        self._environment = cloud.environment
+        self._tls = tls
 
-    def ours(self) -> Package:
-        """The app of this repository, as built by `make package`."""
-        return self._unzip("this app", bundle.package("dev", self._folder / "bundle"), self.cloud.environment)
+    @cached_property
+    def empty(self) -> Package:
+        """The empty function."""
+        path = self._folder / "empty.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.write(HERE / "empty" / "app.py", "app.py")
+        return replace(self._unzip(EMPTY, path), environment={})
 
-    def keeping(self) -> Package:
-        """The copy that keeps access, as built there by `make package`."""
-        tree = fork.create(self._folder / "fork")
-        command = [sys.executable, "-m", "deploy.bundle", "dev"]
-        subprocess.run(command, cwd=tree, check=True, stdout=subprocess.DEVNULL)
-        built = tree / ".package" / "dev" / "out" / "deployment.zip"
-        environment = {**self.cloud.environment, "TOKENS_KMS_ALIAS": fork.ALIAS}
-        return self._unzip("this app, keeping access", built, environment)
-
+    @cached_property
     def plain(self) -> Package:
         """The plain Chalice app, as built by `chalice package`."""
         source = self._folder / "plain"
@@ -69,7 +74,7 @@ class Bench:
         ]
         (source / "requirements.txt").write_text("".join(f"{pin[0]}\n" for pin in wanted if pin))
         environment = {**os.environ, "AWS_DEFAULT_REGION": "us-east-1"}
-        command = [str(Path(sys.executable).with_name("chalice")), "package", "out"]
+        command = [bundle.CHALICE, "package", "out"]
         subprocess.run(command, cwd=source, env=environment, check=True, stdout=subprocess.DEVNULL)
         settings = {
             "SPOTIFY_CLIENT_ID": Application.client_id,
@@ -77,24 +82,46 @@ class Bench:
             "SPOTIFY_REDIRECT_URI": f"{STAGE_URL}/callback",
             "SECRET_KEY": SECRET_KEY,
         }
-        return self._unzip(
-            "plain Chalice", source / "out" / "deployment.zip", {**self.cloud.environment, **settings}
-        )
+        return self._unzip(PLAIN, source / "out" / "deployment.zip", **settings)
 
-    def empty(self) -> Package:
-        """The empty function."""
-        path = self._folder / "empty.zip"
-        with zipfile.ZipFile(path, "w") as archive:
-            archive.write(HERE / "empty" / "app.py", "app.py")
-        return self._unzip(report.BASE, path, {})
+    @cached_property
+    def compiled(self) -> Package:
+        """The plain Chalice app with bytecode."""
+        task = compiled(self.plain.task, self._folder / "compiled")
+        path = Path(shutil.make_archive(str(task), "zip", task))
+        return replace(self.plain, name=COMPILED, task=task, zip_bytes=path.stat().st_size)
 
-    def _unzip(self, name: str, path: Path, environment: Mapping[str, str]) -> Package:
+    @cached_property
+    def ours(self) -> Package:
+        """The app of this repository, as built by `make package`."""
+        return self._unzip(OURS, bundle.package("dev", self._folder / "bundle"))
+
+    @cached_property
+    def without_roots(self) -> Package:
+        """The same without chalicelib/amazon.pem: the AWS clients load certifi's bundle."""
+        task = shutil.copytree(self.ours.task, self._folder / "without-roots")
+        (task / bundle.ROOTS).unlink()
+        return replace(self.ours, name=WITHOUT_ROOTS, task=task)
+
+    @cached_property
+    def keeping(self) -> Package:
+        """The copy that keeps access, as built there by `make package`."""
+        tree = fork.create(self._folder / "fork")
+        command = [sys.executable, "-m", "deploy.bundle", "dev"]
+        subprocess.run(command, cwd=tree, check=True, stdout=subprocess.DEVNULL)
+        built = tree / ".package" / "dev" / "out" / "deployment.zip"
+        return self._unzip(KEEPING, built, TOKENS_KMS_ALIAS=fork.ALIAS)
+
+    def _unzip(self, name: str, path: Path, **settings: str) -> Package:
         task = self._folder / "task" / name.replace(" ", "-")
         zipfile.ZipFile(path).extractall(task)
-        return Package(name, task, path.stat().st_size, environment)
+        self._tls.trust(task)
+        return Package(name, name, task, path.stat().st_size, {**self._environment, **settings})
 
-    @contextlib.contextmanager
-    def start(self, package: Package, **environment: str) -> Iterator[Function]:
-        """Start a package's function."""
-        with function(package.task, {**package.environment, **environment}, self._folder / "log") as started:
-            yield started
+
+def compiled(task: Path, copy: Path, python: Path | str = sys.executable) -> Path:
+    """Copy an unzipped package, with bytecode of an interpreter as deploy/bundle.py adds it; returns the copy."""
+    shutil.copytree(task, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    command = [python, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
+    subprocess.run([*command, "-s", copy, "-p", bundle.TASK_ROOT, copy], check=True)
+    return copy

@@ -1,110 +1,101 @@
-"""The figures as tables and as a chart."""
+"""The figures as Markdown tables."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from html import escape
-from pathlib import Path
-from statistics import median
+from collections.abc import Callable, Mapping, Sequence
 
-from bench.figures import Figures
-from tests.support import chromium
+from bench.logins import LATENCY, Logins
+from bench.markdown import table
+from bench.packages import EMPTY, Package
+from bench.runner import Subject
+from bench.starts import Group, Starts, initializations
+from bench.versions import VERSIONS, Initializations
+from bench.warm import Requests, Warm
 
-BASE = "empty function"
-"""The package that the others are compared with."""
-
-SHARE = "512"
-"""The memory size, in MB, of the cold waits in the chart: the one in .chalice/config.json."""
+OVER = {False: "", True: ", over TLS"}
 
 
-def tables(figures: Mapping[str, Figures]) -> str:
-    """Markdown tables: first the ratio to the empty function, then milliseconds and megabytes."""
-    names = list(figures)
-    warm = {name: one for name, one in figures.items() if one.warm}
-    routes = next(iter(warm.values())).warm
-    parts = [
-        table(
-            ["initialization", *names],
-            [
-                [
-                    "CPU, relative to an empty function",
-                    *(f"{_cpu(one) / _cpu(figures[BASE]):.1f}x" for one in figures.values()),
-                ],
-                ["CPU, ms", *(f"{_cpu(one):.0f}" for one in figures.values())],
-                ["wall, ms", *(f"{median(one.init_wall):.0f}" for one in figures.values())],
-                ["peak memory, MB", *(f"{one.peak_rss:.0f}" for one in figures.values())],
-                [
-                    "zip / unpacked, MB",
-                    *(f"{one.zip_mb:.1f} / {one.unpacked_mb:.1f}" for one in figures.values()),
-                ],
-            ],
-        ),
-        table(
-            ["cold wait, ms", *names],
-            [
-                [
-                    f"{memory} MB, {route}",
-                    *(_cell(one.cold.get(f"{memory} {route}")) for one in figures.values()),
-                ]
-                for memory, _, route in (key.partition(" ") for key in _longest(figures, "cold"))
-            ],
-        ),
-        table(
-            ["warm request, CPU ms", *warm],
-            [[route, *(f"{one.warm[route]:.1f}" for one in warm.values())] for route in routes],
-        ),
-        table(
-            ["warm request, calls and connections opened", *warm],
-            [
-                [
-                    route,
-                    *(
-                        f"{', '.join(one.calls[route]) or 'none'}; {one.opened[route]:.1f}"
-                        for one in warm.values()
-                    ),
-                ]
-                for route in routes
-            ],
-        ),
+def initialization(
+    packages: Sequence[Package], groups: Mapping[str, Group], warm: Mapping[Subject, Warm]
+) -> str:
+    """The initialization of each package, its memory and its size."""
+    first = next(iter(groups.values()))
+    starts = {subject: initializations(groups, subject) for subject in first}
+    base = next(one.init_cpu.median for subject, one in starts.items() if subject.package.name == EMPTY)
+
+    def cells(text: Callable[[Starts], str], *, tls: bool) -> list[str]:
+        found = {subject.package: one for subject, one in starts.items() if subject.tls is tls}
+        return [text(found[package]) if package in found else "" for package in packages]
+
+    peaks = {subject.package: f"{one.peak_rss_mb:.0f}" for subject, one in warm.items() if subject.tls}
+    sizes = [f"{one.zip_bytes / 1e6:.1f} / {one.unpacked_bytes / 1e6:.1f}" for one in packages]
+    rows = [
+        [
+            "CPU, relative to the empty function",
+            *cells(lambda one: f"{one.init_cpu.median / base:.1f}x", tls=False),
+        ],
+        ["CPU, ms", *cells(lambda one: one.init_cpu.text(), tls=False)],
+        ["wall, ms", *cells(lambda one: one.init_wall.text(), tls=False)],
+        ["CPU, ms, over TLS", *cells(lambda one: one.init_cpu.text(), tls=True)],
+        ["wall, ms, over TLS", *cells(lambda one: one.init_wall.text(), tls=True)],
+        ["peak memory, MB, over TLS", *(peaks.get(package, "") for package in packages)],
+        ["zip / unpacked, MB", *sizes],
     ]
-    return "\n\n".join(part for part in parts if part)
+    return table(["initialization", *(package.name for package in packages)], rows)
 
 
-def plot(figures: Mapping[str, Figures], path: Path) -> None:
-    """Draw the cold waits as a bar chart, using a browser."""
-    longest = max(wait for one in figures.values() for key, wait in one.cold.items() if key.startswith(SHARE))
-    bars = ""
-    for route in [key.partition(" ")[2] for key in _longest(figures, "cold") if key.startswith(SHARE)]:
-        bars += f"<h2>{escape(route)}</h2>"
-        for name, one in figures.items():
-            wait = one.cold.get(f"{SHARE} {route}")
-            if wait:
-                bars += f"<p><b>{escape(name)}</b><i style='width:{wait / longest * 480:.0f}px'></i>{wait:.0f} ms</p>"
-    page = (
-        "<style>body{font:14px sans-serif;width:760px;margin:16px;color:#222;background:#fff}h1{font-size:17px}"
-        "h2{font-size:14px;margin:14px 0 2px}p{margin:2px;display:flex;align-items:center;gap:8px}"
-        "b{width:110px;font-weight:400;text-align:right}i{height:14px;background:#3d6b8f}</style>"
-        f"<h1>Time until the first response of a cold function with {SHARE} MB</h1>{bars}"
+def waits(packages: Sequence[Package], groups: Mapping[str, Group], memory_mb: int) -> str:
+    """The time until the first response of each package, for each route."""
+
+    def cell(group: Group, package: Package, *, tls: bool) -> str:
+        starts = group.get(Subject(package, tls))
+        return starts.wait.text() if starts else ""
+
+    rows = [
+        [f"{route}{over}", *(cell(group, package, tls=tls) for package in packages)]
+        for tls, over in OVER.items()
+        for route, group in groups.items()
+    ]
+    head = [f"cold wait at {memory_mb} MB, ms", *(package.name for package in packages)]
+    return table(head, rows) if memory_mb else ""
+
+
+def requests(warm: Mapping[Subject, Warm]) -> str:
+    """The CPU time of warm requests, their calls, and the connections and handshakes for these."""
+    tables: dict[str, Callable[[Requests], str]] = {
+        "CPU ms": lambda one: one.cpu.text(1),
+        "calls": lambda one: " or ".join(sorted(one.calls)),
+        "connections opened and TLS handshakes": lambda one: one.connections,
+    }
+    routes = list(next(iter(warm.values())).routes)
+    return "\n\n".join(
+        table(
+            [f"warm request, {what}", *map(str, warm)],
+            [[route, *(text(one.routes[route]) for one in warm.values())] for route in routes],
+        )
+        for what, text in tables.items()
     )
-    with chromium.chromium() as browser:
-        tab = browser.new_page(viewport={"width": 800, "height": 200}, device_scale_factor=2)
-        tab.set_content(page)
-        tab.screenshot(path=path, full_page=True)
 
 
-def _cpu(one: Figures) -> float:
-    return median(one.init_cpu)
+def whole_logins(logins: Mapping[tuple[Subject, str], Logins]) -> str:
+    """The waits of whole logins, and Spotify's part in them."""
+    rows = [
+        [
+            f"{kind}, {subject}",
+            one.total.text(),
+            f"{one.spotify:.0f}",
+            one.own.text(),
+            f"{one.share:.0%}",
+        ]
+        for (subject, kind), one in sorted(logins.items(), key=lambda item: item[0][1])
+    ]
+    head = [f"whole login, Spotify takes {LATENCY * 1000:.0f} ms per call", "total, ms", "Spotify, ms"]
+    return table([*head, "the rest, ms", "the rest, percent"], rows)
 
 
-def _longest(figures: Mapping[str, Figures], what: str) -> list[str]:
-    return max((list(getattr(one, what)) for one in figures.values()), key=len)
-
-
-def _cell(value: float | None) -> str:
-    return "" if value is None else f"{value:.0f}"
-
-
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table; "" without rows."""
-    lines = [head, ["---"] * len(head), *rows] if rows else []
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def versions(found: Mapping[str, Initializations]) -> str:
+    """The initialization with each version of Python, and the versions that are missing."""
+    rows = [[version, one.cpu.text(), one.wall.text()] for version, one in found.items()]
+    missing = [version for version in VERSIONS if version not in found]
+    absent = f"\n\nNot on PATH, so not measured: Python {', '.join(missing)}." if missing else ""
+    return table(["this app, over TLS, on Python", "CPU, ms", "wall, ms"], rows) + absent

@@ -17,7 +17,8 @@ from itsdangerous import BadSignature, URLSafeTimedSerializer
 app = Chalice(app_name="plain")
 table = boto3.resource("dynamodb").Table(os.environ.get("USERS_TABLE", ""))
 signer = URLSafeTimedSerializer(os.environ.get("SECRET_KEY", ""))
-ACCOUNTS, API = os.environ.get("SPOTIFY_ACCOUNTS_URL"), os.environ.get("SPOTIFY_API_URL")
+ACCOUNTS = os.environ.get("SPOTIFY_ACCOUNTS_URL", "https://accounts.spotify.com")
+API = os.environ.get("SPOTIFY_API_URL", "https://api.spotify.com")
 CLIENT_ID, CLIENT_SECRET = (
     os.environ.get("SPOTIFY_CLIENT_ID", ""),
     os.environ.get("SPOTIFY_CLIENT_SECRET", ""),

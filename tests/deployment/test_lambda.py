@@ -3,20 +3,48 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
+import certifi
 import pytest
 
+from simulator.spotify import Application
+from tests.support import tls
 from tests.support.counted import Cloud
 from tests.support.runtime import PYTHON, Function, FunctionVisitor, function
 from tests.support.table import TABLE
+from tests.support.world import SECRET_KEY
 
 
 @pytest.fixture
 def visitor(running: Function) -> FunctionVisitor:
     """A visitor without cookies."""
     return FunctionVisitor(function=running)
+
+
+@pytest.fixture(scope="module")
+def network(aws: Cloud, tmp_path_factory: pytest.TempPathFactory) -> tls.Tls:
+    """The same services under their own host names, over TLS."""
+    return tls.serve(aws, tmp_path_factory.mktemp("network"))
+
+
+@pytest.fixture(scope="module")
+def trusting(task: Path, network: tls.Tls, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The unzipped package, which trusts the CA of these services."""
+    copy = shutil.copytree(task, tmp_path_factory.mktemp("trusting") / "task")
+    network.trust(copy)
+    return copy
+
+
+@pytest.fixture
+def over_tls(trusting: Path, network: tls.Tls, aws: Cloud, tmp_path: Path) -> Iterator[FunctionVisitor]:
+    """A visitor of a function that calls Spotify and AWS over TLS. The counts include its initialization."""
+    aws.forget()
+    with function(trusting, network.environment(aws.environment), tmp_path / "log") as started:
+        yield FunctionVisitor(function=started, spotify=aws.spotify_url)
 
 
 def test_a_visitor_can_log_in_and_out(visitor: FunctionVisitor, running: Function) -> None:
@@ -109,3 +137,63 @@ def test_a_visit_costs_the_same_with_any_number_of_users(
     visitor.get("/logout")
     assert aws.aws.calls == ["UpdateItem", "GetItem", "DeleteItem"]
     assert aws.spotify.calls == ["POST /authorize", "POST /api/token", "GET /v1/me"]
+
+
+def handshakes(aws: Cloud) -> tuple[int, int]:
+    """The TLS handshakes with Spotify and with AWS since the last call."""
+    counts = aws.spotify.handshakes, aws.aws.handshakes
+    aws.forget()
+    return counts
+
+
+def test_a_visitor_can_log_in_over_tls(over_tls: FunctionVisitor) -> None:
+    assert over_tls.begin().startswith("https://accounts.spotify.com/authorize?")
+    assert over_tls.log_in().status == 307
+    assert over_tls.see_id() == "pia.premium"
+
+
+def test_only_the_first_login_opens_connections_over_tls(over_tls: FunctionVisitor, aws: Cloud) -> None:
+    assert aws.calls == ["GetParametersByPath"]
+    assert handshakes(aws) == (0, 1)
+    over_tls.log_in()
+    assert aws.calls == ["POST /authorize", "POST /api/token", "GET /v1/me", "UpdateItem"]
+    assert handshakes(aws) == (2, 1)
+    over_tls.log_in()
+    over_tls.see_id()
+    assert handshakes(aws) == (0, 0)
+
+
+WITHOUT_PARAMETERS = {
+    "PARAMETER_PATH": "",
+    "SPOTIFY_CLIENT_ID": Application.client_id,
+    "SPOTIFY_CLIENT_SECRET": Application.client_secret,
+    "SECRET_KEY": SECRET_KEY,
+}
+
+
+@pytest.mark.parametrize(
+    ("settings", "status", "reason"),
+    [({}, 500, "configuration"), (WITHOUT_PARAMETERS, 503, "users_unavailable")],
+    ids=["Parameter Store", "DynamoDB"],
+)
+def test_aws_is_not_trusted_without_its_ca(
+    trusting: Path,
+    network: tls.Tls,
+    aws: Cloud,
+    tmp_path: Path,
+    settings: dict[str, str],
+    status: int,
+    reason: str,
+) -> None:
+    others = {"AWS_CA_BUNDLE": certifi.where(), **settings}
+    environment = {**network.environment(aws.environment), **others}
+    aws.forget()
+    with function(trusting, environment, tmp_path / "log") as started:
+        visitor = FunctionVisitor(function=started, spotify=aws.spotify_url)
+        path = visitor.agree(visitor.begin()) if settings else "/login"
+        assert visitor.get(path).status == status
+        lines = [json.loads(line) for line in started.log.splitlines()]
+    assert lines[-1]["reason"] == reason
+    assert any(line.get("detail", "").startswith("SSLError") for line in lines)
+    assert aws.aws.calls == []
+    assert aws.aws.handshakes == 0

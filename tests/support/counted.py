@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import json
 import threading
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import boto3
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from waitress.channel import HTTPChannel
 from waitress.server import create_server
 
 from deploy import PROJECT
@@ -32,9 +34,12 @@ class Counted:
     calls: list[str] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
     opened: int = 0
+    handshakes: int = 0
+    """The connections opened over TLS."""
+    delay: float = 0.0
+    """Seconds before each response."""
     journal: list[str] = field(default_factory=list)
     """The calls of all servers that share it, in order."""
-    _ports: set[str] = field(default_factory=set)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
@@ -44,21 +49,26 @@ class Counted:
         self.calls.append(call)
         self.journal.append(call)
         self.bodies.append(body)
-        self.opened += environ["REMOTE_PORT"] not in self._ports
-        self._ports.add(environ["REMOTE_PORT"])
+        time.sleep(self.delay)
         return self.app(environ, start_response)
 
     def serve(self) -> str:
         """Serve the app with keep-alive connections, as Spotify and AWS do; returns the URL."""
-        server = create_server(self, host="127.0.0.1", port=0)
+        server: Any = create_server(self, host="127.0.0.1", port=0)
+        server.channel_class = self._connect
         threading.Thread(target=server.run, daemon=True).start()
-        return f"http://127.0.0.1:{server.effective_port}"  # type: ignore[union-attr]
+        return f"http://127.0.0.1:{server.effective_port}"
+
+    def _connect(self, *arguments: Any, **options: Any) -> HTTPChannel:
+        """Count a connection."""
+        self.opened += 1
+        return HTTPChannel(*arguments, **options)
 
     def forget(self) -> None:
         """Reset the counts."""
         self.calls.clear()
         self.bodies.clear()
-        self.opened = 0
+        self.opened = self.handshakes = 0
 
 
 @dataclass(frozen=True)
@@ -69,6 +79,11 @@ class Cloud:
     aws: Counted
     aws_url: str
     environment: dict[str, str]
+
+    @property
+    def spotify_url(self) -> str:
+        """The URL of Spotify without TLS."""
+        return self.environment["SPOTIFY_ACCOUNTS_URL"]
 
     def client(self, service: str) -> Any:
         """A client of the emulated AWS."""

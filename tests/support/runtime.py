@@ -23,6 +23,8 @@ from tests.support.visitor import Reply
 PYTHON = PROJECT / ".runtime" / "bin" / "python"
 """An interpreter with only the libraries of Lambda's runtime."""
 
+ACCOUNTS_URL = "https://accounts.spotify.com"
+
 ARN = "arn:aws:lambda:eu-west-1:123456789012:function:spotify-login-test"
 
 
@@ -119,7 +121,8 @@ def function(
 ) -> Iterator[Function]:
     """Start a function from its unzipped package in `task`, as Lambda does."""
     api = _RuntimeApi()
-    threading.Thread(target=api.serve_forever, daemon=True).start()
+    # The interval is the longest that the shutdown takes.
+    threading.Thread(target=api.serve_forever, args=(0.05,), daemon=True).start()
     started = time.perf_counter()
     with log_file.open("wb") as log:
         process = subprocess.Popen(
@@ -164,7 +167,12 @@ class FunctionVisitor(GatewayVisitor):
     """A visitor who reaches a function on Lambda's runtime client through API Gateway."""
 
     function: Function | None = None
+    spotify: str = ""
+    """Where this machine serves Spotify's page, if the function uses Spotify's own host names."""
 
     def send(self, path: str, headers: Mapping[str, str]) -> Reply:
         assert self.function
         return reply_of(self.function.invoke(event(path, headers, domain=self.domain, base=self.base)))
+
+    def _decide(self, url: str, form: Mapping[str, str]) -> str:
+        return super()._decide(url.replace(ACCOUNTS_URL, self.spotify) if self.spotify else url, form)

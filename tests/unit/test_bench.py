@@ -8,8 +8,10 @@ from typing import cast
 
 import pytest
 
-from bench import fork, refreshes
+from bench import chart, figures, fork, refreshes
+from bench.figures import Samples
 from bench.tally import Tally
+from bench.targets import Target
 from tests.support.world import World
 
 
@@ -53,3 +55,48 @@ def test_the_fork_is_complete_even_inside_a_checkout(tmp_path: Path) -> None:
     assert '@app.route("/top")' in (tree / "app.py").read_text(encoding="utf-8")
     stages = json.loads((tree / ".chalice" / "config.json").read_bytes())["stages"]
     assert stages["dev"]["environment_variables"]["TOKENS_KMS_ALIAS"] == fork.ALIAS
+
+
+def test_samples_have_a_median_and_a_spread() -> None:
+    samples = Samples([90, 95, 100, 105, 120])
+    assert (samples.median, samples.spread) == (100, 0.1)
+    assert samples.text() == "100 (10%)"
+    assert Samples().text() == ""
+    assert Samples().spread == 0
+
+
+QUIET, NOISY = Samples([100, 101, 102]), Samples([100, 150, 200])
+
+
+@pytest.mark.parametrize(
+    ("runs", "noisy"),
+    [
+        ([{"a": QUIET, "b": QUIET}], []),
+        ([{"a": NOISY, "b": QUIET}, {"a": QUIET, "b": QUIET}], []),
+        ([{"a": NOISY, "b": QUIET}, {"a": QUIET, "b": NOISY}], ["b"]),
+    ],
+    ids=["quiet", "noisy-once", "noisy-twice"],
+)
+def test_noisy_figures_are_measured_again_once_together(
+    runs: list[dict[str, Samples]], noisy: list[str]
+) -> None:
+    left = iter(runs)
+    assert figures.noisy(figures.settled(lambda: next(left))) == noisy
+    assert list(left) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "is_least", "met"),
+    [(59.9, False, True), (60, False, True), (60.1, False, False), (60.1, True, True), (59.9, True, False)],
+)
+def test_a_target_is_met_or_missed(value: float, is_least: bool, met: bool) -> None:
+    target = Target("wait", value, 60, " ms", is_least=is_least)
+    assert target.is_met is met
+    assert target.row[-1] == ("met" if met else "missed")
+
+
+def test_the_longest_bar_of_the_chart_has_the_full_width() -> None:
+    html = chart.page(512, {"/": {"this app": 200, "plain <Chalice>": 400}})
+    assert f"width:{chart.WIDTH}px'></i>400 ms" in html
+    assert f"width:{chart.WIDTH // 2}px'></i>200 ms" in html
+    assert "plain &lt;Chalice&gt;" in html
