@@ -69,8 +69,7 @@ def client(service: str) -> Any:
     config = Config(connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS, retries=retries)
     try:
         with _creating:
-            verify = str(ROOTS) if ROOTS.exists() and not os.environ.get("AWS_CA_BUNDLE") else None
-            return _session().create_client(service, config=config, verify=verify)
+            return _session().create_client(service, config=config, verify=_bundle())
     except (BotoCoreError, OSError, LookupError, ValueError) as failure:
         raise _misconfigured(failure) or ConfigurationError() from None
 
@@ -105,9 +104,14 @@ def _attempt(function: Callable[[], T], deadline: Deadline) -> T:
         raise CallFailed(code, transient=transient, item=item) from None
     except (BotoCoreError, AttributeError, LookupError, TypeError, ValueError) as failure:
         # The last four are what botocore, or the reading of its result, makes of a truncated response.
-        name = type(failure).__name__
-        code = f"{name} {ROOTS.name}" if isinstance(failure, SSLError) and ROOTS.exists() else name
+        bundle = Path(_bundle() or "").name if isinstance(failure, SSLError) else ""
+        code = f"{type(failure).__name__} {bundle}".rstrip()
         raise _misconfigured(failure) or CallFailed(code, transient=True) from None
+
+
+def _bundle() -> str | None:
+    """The file that AWS's endpoints are verified with; None for botocore's own."""
+    return os.environ.get("AWS_CA_BUNDLE") or (str(ROOTS) if ROOTS.exists() else None)
 
 
 def _misconfigured(failure: Exception) -> ConfigurationError | None:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import certifi
 import pytest
+from botocore.exceptions import SSLError
 
 from chalicelib import aws
+from chalicelib.deadline import Deadline
 from deploy import roots
 from deploy.stage import Stop
 
@@ -42,6 +44,12 @@ def test_aws_clients_use_the_packaged_roots_unless_aws_ca_bundle_is_set(
     aws._session.cache_clear()
     verify = aws.client("dynamodb")._endpoint.http_session._verify
     assert verify == (str(packaged) if used else override)
+
+    def fail() -> None:
+        raise SSLError(endpoint_url="https://dynamodb.eu-west-1.amazonaws.com", error=OSError("unknown CA"))
+
+    with pytest.raises(aws.CallFailed, match=f"SSLError {Path(verify).name}"):
+        aws.call(fail, Deadline(), pauses=())
 
 
 def test_without_the_package_botocore_uses_its_own_roots(
