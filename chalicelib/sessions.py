@@ -86,9 +86,10 @@ class Sessions:
         Raises:
             UsersUnavailable: the users table did not respond; the user may have been stored.
         """
-        before, now = self.claimed(), int(time.time())
+        before = self.claimed()
         same_user = before is not None and before.account_key == profile.account_key
         login_id = self._users().remember(profile, before if same_user else None, tokens)
+        now = int(time.time())
         session = Claims(profile.account_key, login_id, secrets.token_urlsafe(12), now, now)
         self._write(session)
         try:

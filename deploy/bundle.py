@@ -9,7 +9,7 @@ Chalice a clean copy of the app, with no wheels to fetch, and a vendor/ that con
 - the root certificates of AWS's endpoints, without certifi's others;
 - bytecode for all modules, because Lambda cannot write any: /var/task is read-only.
 
-docs/performance.md measures what each of these saves.
+`make bench` measures the result.
 """
 
 from __future__ import annotations
