@@ -577,7 +577,8 @@ class TestRefreshing:
         logged_in.kept.age(PIA)
         logged_in.kept.change(PIA, refreshing={"N": f"{time.time_ns() // 1000 + 15_000_000}.5"})
         reply = logged_in.token()
-        assert (reply.status, reply.headers["retry-after"]) == (503, "15")
+        assert reply.status == 503
+        assert 8 <= int(reply.headers["retry-after"]) <= 15
         assert logged_in.refreshes == 0
 
     @pytest.mark.parametrize("status", ["200", "503", "400"])

@@ -358,12 +358,12 @@ def play(scene: Scene, data: st.DataObject, faults: int) -> None:
         orders = ["go", *(["fail", "lose", "die"] if faults else [])]
         actor = data.draw(st.sampled_from(waiting))
         order = data.draw(st.sampled_from(orders)) if actor.next_call != "sleep" else "go"
-        before = scene.item()
-        if actor.next_call == "POST" and before.get("tokens"):
+        before, call = scene.item(), actor.next_call
+        if call == "POST" and before.get("tokens"):
             assert scene.holders in ([], [actor]), "another request holds the lease"
         faults, scene.disturbed = faults - (order != "go"), scene.disturbed or order != "go"
         actor.order(order)
-        if actor.next_call != "sleep":
+        if call != "sleep":
             after = scene.item()
             scene.deleted |= bool(before and not after)
             if actor.name == "login" and after.get("tokens") != before.get("tokens"):
