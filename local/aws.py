@@ -71,25 +71,21 @@ def start(table: str, alias: str = "", port: int = 0) -> str:
 
 def create_table(url: str, table: str) -> None:
     """Create the users table as on AWS: `account_id` is the partition key, `expires_at` the time to live."""
-    dynamodb = boto3.client("dynamodb", **_connection(url))
+    dynamodb = boto3.client("dynamodb", **connection(url))
     dynamodb.create_table(TableName=table, BillingMode="PAY_PER_REQUEST", **DEFINITION)
     dynamodb.update_time_to_live(TableName=table, TimeToLiveSpecification=EXPIRY)
 
 
 def create_key(url: str, alias: str) -> None:
     """Create a KMS key for kept access, as on AWS."""
-    kms = boto3.client("kms", **_connection(url))
+    kms = boto3.client("kms", **connection(url))
     kms.create_alias(AliasName=alias, TargetKeyId=kms.create_key()["KeyMetadata"]["KeyId"])
 
 
-def _connection(url: str) -> dict[str, Any]:
+def connection(url: str) -> dict[str, Any]:
     """The arguments of boto3.client for this server."""
-    names = {
-        "AWS_DEFAULT_REGION": "region_name",
-        "AWS_ACCESS_KEY_ID": "aws_access_key_id",
-        "AWS_SECRET_ACCESS_KEY": "aws_secret_access_key",
-    }
-    return {"endpoint_url": url, **{name: CREDENTIALS[setting] for setting, name in names.items()}}
+    keys = {name.lower(): CREDENTIALS[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+    return {"endpoint_url": url, "region_name": CREDENTIALS["AWS_DEFAULT_REGION"], **keys}
 
 
 def main() -> None:

@@ -278,6 +278,14 @@ def test_make_run_rejects_an_alias_that_kms_would_reject(clone: Path, alias: str
         assert "Use one such as alias/tokens" in program.wait_for(r"(?s)TOKENS_KMS_ALIAS.*alias/tokens")[0]
 
 
+def test_make_run_rejects_such_an_alias_in_config_json_too(clone: Path) -> None:
+    path = clone / ".chalice" / "config.json"
+    save(path, path.read_text().replace('"USERS_TABLE"', '"TOKENS_KMS_ALIAS": "tokens", "USERS_TABLE"'))
+    with run(clone, free_port()) as program:
+        program.wait_for(r"Use one such as alias/tokens")
+        assert "Traceback" not in program.output
+
+
 def test_make_run_never_sends_tokens_to_aws_if_only_dynamodb_is_elsewhere(clone: Path) -> None:
     table = python("-m", "local.aws", "--port", "0")
     with running(table) as emulator:

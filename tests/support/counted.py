@@ -16,7 +16,7 @@ from waitress.channel import HTTPChannel
 from waitress.server import create_server
 
 from deploy import PROJECT
-from local.aws import CREDENTIALS, create_key, create_table
+from local.aws import CREDENTIALS, connection, create_key, create_table
 from simulator.spotify import Application, create_app
 from tests.support.gateway import STAGE_URL
 from tests.support.kept import Kept
@@ -101,9 +101,7 @@ class Cloud:
 
     def kept(self, alias: str) -> Kept:
         """The tokens that were stored with a key."""
-        keys = {name.lower(): value for name, value in CREDENTIALS.items() if name != "AWS_DEFAULT_REGION"}
-        region = CREDENTIALS["AWS_DEFAULT_REGION"]
-        table = Table(endpoint_url=self.aws_url, region_name=region, **keys)
+        table = Table(**connection(self.aws_url))
         return Kept(table, self.client("kms"), alias)
 
     def forget(self) -> None:

@@ -6,13 +6,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import boto3
 import requests
 
 from deploy import PROJECT
-from local.aws import CREDENTIALS
+from local.aws import CREDENTIALS, connection
 from tests.support.kept import Kept
 from tests.support.servers import free_port, python, running, wait_until_served
 from tests.support.table import TABLE, Table
@@ -37,18 +36,13 @@ class World:
 
     @property
     def table(self) -> Table:
-        return Table(**self._connection)
+        return Table(**connection(self.dynamodb))
 
     @property
     def kept(self) -> Kept:
         """The stored tokens; with TOKENS_KMS_ALIAS only."""
-        kms = boto3.client("kms", **self._connection)
+        kms = boto3.client("kms", **connection(self.dynamodb))
         return Kept(self.table, kms, self.environment["TOKENS_KMS_ALIAS"])
-
-    @property
-    def _connection(self) -> dict[str, Any]:
-        keys = {name.lower(): value for name, value in CREDENTIALS.items() if name != "AWS_DEFAULT_REGION"}
-        return {"endpoint_url": self.dynamodb, "region_name": CREDENTIALS["AWS_DEFAULT_REGION"], **keys}
 
     def request_count(self, endpoint: str) -> int:
         """The number of requests that Spotify has received for an endpoint, such as `POST /api/token`."""

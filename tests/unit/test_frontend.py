@@ -390,6 +390,7 @@ class TestProtectedRoutes:
         assert reply.status == 401
         assert reply.headers["www-authenticate"] == "Cookie"
         assert reply.set_cookies == []
+        assert "return_to" not in reply.text, "a login would return with GET"
 
     def test_a_login_that_does_not_stick_ends_in_a_page_instead_of_a_loop(
         self, account: Chalice, visitor: GatewayVisitor, log: list[dict[str, Any]]

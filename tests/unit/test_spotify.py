@@ -333,6 +333,10 @@ class TestTokens:
     def test_a_rejected_refresh_token_gives_none(self) -> None:
         assert self.refresh((400, JSON, b'{"error": "invalid_grant"}')) is None
 
+    def test_an_outage_removes_no_tokens_whatever_its_body_says(self) -> None:
+        with pytest.raises(errors.SpotifyUnavailable):
+            self.refresh((503, JSON, b'{"error": "invalid_grant"}'))
+
     def test_a_refresh_is_not_repeated_after_a_failure(self) -> None:
         script = Script([(503, {}, b""), TOKEN])
         with pytest.raises(errors.SpotifyUnavailable):

@@ -484,7 +484,7 @@ class TestRefreshing:
             logged_in.aws.faults[what] = [*passes, *[Fault(500)] * PERSISTENT]
         assert logged_in.token().text == token
         assert (log[-1]["event"], log[-1]["outcome"]) == ("access", "failed")
-        assert logged_in.token().text == token, "nobody else tries for a while"
+        assert logged_in.token().text == token, "no other request tries again so soon"
 
     def test_a_refresh_whose_write_gets_no_response_but_takes_effect_succeeds(
         self, logged_in: Visitor
