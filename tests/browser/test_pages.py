@@ -117,7 +117,7 @@ def test_the_pages_of_kept_access_fit_every_width_and_are_accessible(page: Page,
         inspect(page, "logged in with kept access", "Logged in with Spotify")
         (item,) = world.table.items()
         world.kept.age(item["account_id"]["S"])
-        requests.post(f"{world.spotify}/_simulator/revoke", data={"user_id": "pia.premium"}, timeout=5)
+        requests.post(f"{world.spotify}/_simulator/revoke", data={"user_id": "pia.premium"}, timeout=30)
         page.goto(f"{world.home}/top")
         inspect(page, "access ended", "This page needs access to your Spotify account")
         page.get_by_role("link", name="Log in").click()

@@ -62,10 +62,10 @@ def test_a_redirect_uri_on_localhost_is_used_as_configured(chalice_local: None, 
         f"http://127.0.0.1:{port}/login",
         headers={"Host": "localhost:5000"},
         allow_redirects=False,
-        timeout=10,
+        timeout=30,
     )
     assert query_of(reply.headers["Location"])["redirect_uri"] == "http://localhost:5000/callback"
-    elsewhere = requests.get(f"http://127.0.0.1:{port}/login", allow_redirects=False, timeout=10)
+    elsewhere = requests.get(f"http://127.0.0.1:{port}/login", allow_redirects=False, timeout=30)
     assert elsewhere.headers["Location"] == "http://localhost:5000/login?moved=1"
 
 

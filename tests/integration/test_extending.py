@@ -129,9 +129,9 @@ with mock_aws():
 WITHDRAWS = """
     import requests
 
-    requests.post(f"{spotify}/_simulator/expire", timeout=5)
+    requests.post(f"{spotify}/_simulator/expire", timeout=30)
     assert visitor.get("/top").status == 200
-    requests.post(f"{spotify}/_simulator/revoke", data={"user_id": "pia.premium"}, timeout=5)
+    requests.post(f"{spotify}/_simulator/revoke", data={"user_id": "pia.premium"}, timeout=30)
     assert visitor.get("/top").status == 403
     assert visitor.see_id() == "pia.premium"
 """

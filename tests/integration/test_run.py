@@ -68,7 +68,7 @@ def wait_until(condition: object, seconds: float = 15) -> None:
 
 def title(port: int) -> str:
     with contextlib.suppress(requests.ConnectionError):
-        return requests.get(f"http://127.0.0.1:{port}/", timeout=5).text
+        return requests.get(f"http://127.0.0.1:{port}/", timeout=30).text
     return ""
 
 
@@ -243,7 +243,7 @@ def test_a_listed_front_end_can_ask_who_is_logged_in(clone: Path) -> None:
     with run(clone, port, {"FRONTEND_ORIGINS": origin}) as program:
         ports_of(program)
         asked = {"Accept": "application/json", "Origin": origin}
-        reply = requests.get(f"http://127.0.0.1:{port}/", headers=asked, timeout=5)
+        reply = requests.get(f"http://127.0.0.1:{port}/", headers=asked, timeout=30)
     assert reply.json() == {"user": None}
     assert reply.headers["Access-Control-Allow-Origin"] == origin
 
@@ -253,7 +253,7 @@ def test_fifty_simultaneous_requests_all_get_a_response(clone: Path) -> None:
     with run(clone, port) as program:
         ports_of(program)
         wait_until_served(port)
-        sockets = [socket.create_connection(("127.0.0.1", port), timeout=5) for _ in range(50)]
+        sockets = [socket.create_connection(("127.0.0.1", port), timeout=30) for _ in range(50)]
         for connection in sockets:
             connection.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
         for connection in sockets:

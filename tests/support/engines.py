@@ -20,7 +20,7 @@ import requests
 
 from tests.support.servers import free_port, running, wait_until_served
 
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 class Engine(ABC):

@@ -84,10 +84,10 @@ class Function:
         """Invoke the function; returns its response once it polls for the next event."""
         sent = time.perf_counter()
         self._api.events.put(json.dumps(event).encode())
-        kind, body = self._api.answers.get(timeout=30)
+        kind, body = self._api.answers.get(timeout=60)
         self.answer_seconds = time.perf_counter() - sent
         assert kind == "response", f"{kind}: {body.decode()}\n{self.log}"
-        assert self._api.answers.get(timeout=30)[0] == "next"
+        assert self._api.answers.get(timeout=60)[0] == "next"
         return dict(json.loads(body))
 
     @property

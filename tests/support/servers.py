@@ -16,7 +16,7 @@ from pathlib import Path
 
 from deploy import PROJECT
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class Process:

@@ -95,7 +95,7 @@ class Visitor(ABC):
         return self.get(self.agree(self.begin(), persona, user_id))
 
     def _decide(self, url: str, form: Mapping[str, str]) -> str:
-        reply = requests.post(url, data=form, allow_redirects=False, timeout=10)
+        reply = requests.post(url, data=form, allow_redirects=False, timeout=30)
         assert reply.status_code == 303, reply.text
         return reply.headers["Location"]
 

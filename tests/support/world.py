@@ -46,11 +46,11 @@ class World:
 
     def request_count(self, endpoint: str) -> int:
         """The number of requests that Spotify has received for an endpoint, such as `POST /api/token`."""
-        return int(requests.get(f"{self.spotify}/_simulator/asked", timeout=5).json().get(endpoint, 0))
+        return int(requests.get(f"{self.spotify}/_simulator/asked", timeout=30).json().get(endpoint, 0))
 
     def refreshes(self) -> dict[str, int]:
         """The number of access tokens that Spotify has refreshed, by user ID."""
-        return dict(requests.get(f"{self.spotify}/_simulator/refreshes", timeout=5).json())
+        return dict(requests.get(f"{self.spotify}/_simulator/refreshes", timeout=30).json())
 
 
 @contextmanager

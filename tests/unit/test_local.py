@@ -27,7 +27,7 @@ def scan(url: str, **headers: str) -> int:
         **headers,
     }
     return requests.post(
-        url, data='{"TableName": "guarded"}', headers={k: v for k, v in sent.items() if v}, timeout=5
+        url, data='{"TableName": "guarded"}', headers={k: v for k, v in sent.items() if v}, timeout=30
     ).status_code
 
 
@@ -68,8 +68,8 @@ def test_a_request_from_a_web_page_is_rejected(url: str, header: dict[str, str])
 
 
 def test_the_emulators_own_pages_are_not_served(url: str) -> None:
-    assert requests.get(f"{url}/moto-api/data.json", timeout=5).status_code == 403
-    assert requests.post(f"{url}/moto-api/reset", timeout=5).status_code == 403
+    assert requests.get(f"{url}/moto-api/data.json", timeout=30).status_code == 403
+    assert requests.post(f"{url}/moto-api/reset", timeout=30).status_code == 403
 
 
 def test_the_secret_key_is_created_once_and_only_its_owner_can_read_it(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def token_requests(spotify: str) -> Callable[[], int]:
     """A function that counts the token requests to Spotify since the test started."""
 
     def count() -> int:
-        counts = requests.get(f"{spotify}/_simulator/asked", timeout=5).json()
+        counts = requests.get(f"{spotify}/_simulator/asked", timeout=30).json()
         return int(counts.get("POST /api/token", 0))
 
     before = count()

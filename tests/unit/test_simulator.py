@@ -289,7 +289,7 @@ class TestRotation:
             together.wait(5)
             form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
             client = (Application.client_id, Application.client_secret)
-            return requests.post(f"{url}/api/token", form, auth=client, timeout=5)
+            return requests.post(f"{url}/api/token", form, auth=client, timeout=30)
 
         refresh_token = log_in(spotify)["refresh_token"]
         with ThreadPoolExecutor(2) as pool:
@@ -656,7 +656,7 @@ class TestCommand:
 
     def tokens(self, url: str, **form: str) -> Any:
         client = (Application.client_id, Application.client_secret)
-        return requests.post(f"{url}/api/token", form, auth=client, timeout=5).json()
+        return requests.post(f"{url}/api/token", form, auth=client, timeout=30).json()
 
     def tokens_of_a_login(self, url: str) -> Any:
         agreed = requests.post(
@@ -664,7 +664,7 @@ class TestCommand:
             {"decision": "agree"},
             params=REQUEST,
             allow_redirects=False,
-            timeout=5,
+            timeout=30,
         )
         return self.tokens(
             url,

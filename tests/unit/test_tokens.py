@@ -63,17 +63,17 @@ class Visitor(GatewayVisitor):
 
     def ask(self, what: str, **form: str) -> None:
         """Have the simulated Spotify do something, such as `expire`."""
-        assert requests.post(f"{self.spotify}/_simulator/{what}", data=form, timeout=5).status_code == 204
+        assert requests.post(f"{self.spotify}/_simulator/{what}", data=form, timeout=30).status_code == 204
 
     @property
     def refreshes(self) -> int:
         """The number of refresh requests that Spotify has received."""
-        asked = requests.get(f"{self.spotify}/_simulator/asked", timeout=5).json()
+        asked = requests.get(f"{self.spotify}/_simulator/asked", timeout=30).json()
         return int(asked.get("POST /api/token refresh_token", 0))
 
     def status_at_spotify(self, token: str) -> int:
         headers = {"Authorization": f"Bearer {token}"}
-        return requests.get(f"{self.spotify}/v1/me", headers=headers, timeout=5).status_code
+        return requests.get(f"{self.spotify}/v1/me", headers=headers, timeout=30).status_code
 
 
 @web.view("token")
