@@ -67,7 +67,7 @@ def measure(bench: Bench, folder: Path) -> Run:
     """Build the packages and measure everything, one after the other."""
     progress("building the packages")
     pythons, built = versions.runtimes(), bench.packages
-    packages = (built.empty, built.plain, built.compiled, built.ours, built.without_roots)
+    packages = (built.empty, built.plain, built.compiled, built.ours, built.certifi)
     keeping = built.keeping
     http = [Subject(package) for package in packages[:-1]]
     over_tls = [Subject(package, tls=True) for package in packages[1:]]

@@ -24,7 +24,7 @@ from tests.support.world import SECRET_KEY
 HERE = Path(__file__).parent
 
 EMPTY, PLAIN, COMPILED = "empty function", "plain Chalice", "plain Chalice, precompiled"
-OURS, WITHOUT_ROOTS, KEEPING = "this app", "this app without amazon.pem", "this app, keeping access"
+OURS, CERTIFI, KEEPING = "this app", "this app with certifi's bundle", "this app, keeping access"
 
 
 @dataclass(frozen=True)
@@ -97,11 +97,12 @@ class Packages:
         return self._unzip(OURS, bundle.package("dev", self._folder / "bundle"))
 
     @cached_property
-    def without_roots(self) -> Package:
-        """The same without chalicelib/amazon.pem: the AWS clients load certifi's bundle."""
-        task = shutil.copytree(self.ours.task, self._folder / "without-roots")
-        (task / bundle.ROOTS).unlink()
-        return replace(self.ours, name=WITHOUT_ROOTS, task=task)
+    def certifi(self) -> Package:
+        """The same with certifi's bundle instead of the root certificates that load fast."""
+        task = shutil.copytree(self.ours.task, self._folder / "certifi")
+        (task / bundle.AMAZON).unlink()
+        shutil.rmtree(task / bundle.ROOTS)
+        return replace(self.ours, name=CERTIFI, task=task)
 
     @cached_property
     def keeping(self) -> Package:

@@ -197,9 +197,8 @@ def _spotify(config: Config, deadline: Deadline) -> "Spotify":
     """A client of Spotify, which leaves enough of the time to encrypt and store what it returns."""
     from chalicelib.spotify import Spotify
 
-    transport = _transport(tls=config.accounts_url.startswith("https:"))
     reserved = STORAGE_SECONDS + (ENCRYPTION_SECONDS if config.tokens_kms_alias else 0)
-    return Spotify(config, transport, deadline.within(deadline.left() - reserved))
+    return Spotify(config, _transport(), deadline.within(deadline.left() - reserved))
 
 
 def _users(config: Config, deadline: Deadline) -> "Users":
@@ -235,10 +234,10 @@ def _config(settings: frozenset[tuple[str, str]]) -> Config:
 
 
 @lru_cache(maxsize=1)
-def _transport(*, tls: bool) -> "Transport":
+def _transport() -> "Transport":
     from chalicelib.transport import Transport
 
-    return Transport(tls=tls)
+    return Transport()
 
 
 @lru_cache(maxsize=2)

@@ -3,13 +3,11 @@
 import json
 import re
 from http.cookiejar import DefaultCookiePolicy
+from pathlib import Path
 from typing import Any, NamedTuple
 
-import certifi
 import requests
-from requests.adapters import HTTPAdapter
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
-from urllib3.util.ssl_ import create_urllib3_context
 
 from chalicelib.deadline import Deadline
 from chalicelib.errors import SpotifyMalformed, SpotifyTimeout, SpotifyUnavailable, SpotifyUnreachable
@@ -17,6 +15,12 @@ from chalicelib.errors import SpotifyMalformed, SpotifyTimeout, SpotifyUnavailab
 CONNECT_SECONDS, READ_SECONDS = 3.0, 5.0
 MOST_BYTES = 256 * 1024
 """The largest response that is read. Spotify's take a kilobyte or two."""
+
+_ROOTS = Path(__file__).with_name("roots")
+VERIFY = str(_ROOTS) if _ROOTS.exists() else True
+"""What requests verifies Spotify's certificates with: its own CA bundle or, in a package, a folder of the same
+certificates. OpenSSL reads only the one that it needs from a folder; loading a bundle takes longer than a handshake.
+"""
 
 
 class Response(NamedTuple):
@@ -39,26 +43,12 @@ class Response(NamedTuple):
         return f"{self.endpoint} {self.status}"
 
 
-class _Adapter(HTTPAdapter):
-    """Loads the CA bundle once. requests loads it for each connection, which takes longer than the rest of it."""
-
-    def init_poolmanager(self, *args: Any, **more: Any) -> None:
-        context = create_urllib3_context()
-        context.load_verify_locations(certifi.where())
-        super().init_poolmanager(*args, ssl_context=context, **more)
-
-    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Leave verification to the context."""
-
-
 class Transport:
     """Keeps connections alive between logins, and nothing else of a login."""
 
-    def __init__(self, *, tls: bool = True) -> None:
-        """`tls`: load the CA bundle now; without it, an https request loads it when it is sent."""
+    def __init__(self) -> None:
         self._session = requests.Session()
-        if tls:
-            self._session.mount("https://", _Adapter())
+        self._session.verify = VERIFY
         # Neither proxies nor .netrc from the environment, and no cookie of one user in another's login.
         self._session.trust_env = False
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))

@@ -6,7 +6,7 @@ Chalice a clean copy of the app, with no wheels to fetch, and a vendor/ that con
 
 - the pinned libraries without their compiled parts, whose fallbacks in Python are the same on every platform;
 - botocore, with only the service descriptions that the stage's policy needs;
-- the root certificates of AWS's endpoints, without certifi's others;
+- root certificates in forms that load fast;
 - bytecode for all modules, because Lambda cannot write any: /var/task is read-only.
 
 `make bench` measures the result.
@@ -45,8 +45,11 @@ BOTOCORE = ("botocore", "jmespath", "python-dateutil", "six")
 LEFT_OUT = ("charset-normalizer",)
 """Not deployed: requests uses it only to guess charsets, which the app never needs."""
 
-ROOTS = "chalicelib/amazon.pem"
-"""Where chalicelib/aws.py looks for the certificates of AWS's endpoints."""
+AMAZON = "chalicelib/amazon.pem"
+"""Where chalicelib/aws.py looks for the root certificates of AWS's endpoints."""
+
+ROOTS = "chalicelib/roots"
+"""Where chalicelib/transport.py looks for all root certificates."""
 
 CHALICE = str(Path(sys.executable).with_name("chalice"))
 
@@ -68,7 +71,9 @@ def bundle(stage: str, build: Path) -> None:
     loaded = Stage.load(stage, build)
     (build / loaded.policy_file).write_text(json.dumps(loaded.policy), encoding="utf-8")
     operations = descriptions.allowed(loaded.policy)
-    _write(build / ROOTS, roots.amazon())
+    _write(build / AMAZON, roots.amazon())
+    for file, certificate in roots.folder():
+        _write(build / ROOTS / file, certificate)
     for name in _libraries():
         for inside, content in _library(name, operations):
             _write(build / "vendor" / inside, content)

@@ -1,15 +1,19 @@
-"""The root certificates of AWS's own endpoints, taken from certifi.
+"""The root certificates in a package, taken from certifi, in forms that load fast.
 
-botocore loads a CA bundle for each connection that it opens. Loading all of certifi's takes more than ten times as
-long as loading these.
+Loading certifi's bundle takes longer than anything else that a TLS connection needs, and is done for each of them.
+So the AWS clients get a bundle of AWS's own roots, and requests gets a folder of all roots, of which OpenSSL reads
+only those that it needs. botocore cannot use a folder.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import certifi
+from OpenSSL.crypto import FILETYPE_PEM, load_certificate
 
 from deploy.stage import Problem, Stop
 
@@ -24,10 +28,9 @@ AMAZON = (
 https://aws.amazon.com/blogs/security/how-to-prepare-for-aws-move-to-its-own-certificate-authority/
 """
 
-_LABELED = re.compile(
-    r'^# Label: "([^"\n]+)"$.*?(^-----BEGIN CERTIFICATE-----$.*?^-----END CERTIFICATE-----$)',
-    re.MULTILINE | re.DOTALL,
-)
+_CERTIFICATE = r"^-----BEGIN CERTIFICATE-----$.*?^-----END CERTIFICATE-----$"
+_PEM = re.compile(_CERTIFICATE, re.MULTILINE | re.DOTALL)
+_LABELED = re.compile(rf'^# Label: "([^"\n]+)"$.*?({_CERTIFICATE})', re.MULTILINE | re.DOTALL)
 
 
 def amazon(bundle: str = "") -> bytes:
@@ -36,9 +39,25 @@ def amazon(bundle: str = "") -> bytes:
     Raises:
         Stop: one is missing.
     """
-    text = bundle or Path(certifi.where()).read_text(encoding="ascii")
-    found = dict(_LABELED.findall(text))
+    found = dict(_LABELED.findall(bundle or _certifi()))
     if missing := [label for label in AMAZON if label not in found]:
         what = f"certifi lacks the root certificates {', '.join(missing)}, which AWS's endpoints need."
         raise Stop(Problem(what, "Correct AMAZON in deploy/roots.py, or pin another version of certifi."))
     return "".join(f"{found[label]}\n" for label in AMAZON).encode()
+
+
+def folder(bundle: str = "") -> Iterator[tuple[str, bytes]]:
+    """Each certificate of a bundle, by default certifi's, with the file name by which OpenSSL finds it.
+
+    The name is the hash of the certificate's subject and a number that distinguishes certificates with the same
+    hash, as `openssl rehash` creates it (openssl-rehash(1)).
+    """
+    numbers: Counter[str] = Counter()
+    for certificate in _PEM.findall(bundle or _certifi()):
+        name = f"{load_certificate(FILETYPE_PEM, certificate.encode()).subject_name_hash():08x}"
+        yield f"{name}.{numbers[name]}", f"{certificate}\n".encode()
+        numbers[name] += 1
+
+
+def _certifi() -> str:
+    return Path(certifi.where()).read_text(encoding="ascii")

@@ -64,7 +64,9 @@ def test_the_package_contains_all_of_chalicelib_unchanged(files: dict[str, bytes
         if path.is_file() and "__pycache__" not in path.parts
     }
     packed = {name: content for name, content in files.items() if name.startswith("chalicelib/")}
-    assert packed.pop(bundle.ROOTS) == roots.amazon()
+    assert packed.pop(bundle.AMAZON) == roots.amazon()
+    for name, root in roots.folder():
+        assert packed.pop(f"{bundle.ROOTS}/{name}") == root
     assert {name: content for name, content in packed.items() if not name.endswith(".pyc")} == sources
 
 

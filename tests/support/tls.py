@@ -13,6 +13,7 @@ from typing import Any
 import trustme
 from werkzeug.test import create_environ, run_wsgi_app
 
+from deploy import bundle, roots
 from local.aws import CREDENTIALS
 from tests.support.counted import Cloud, Counted
 
@@ -103,11 +104,14 @@ class Tls:
     folder: Path
 
     def trust(self, task: Path) -> None:
-        """Add the CA to each bundle of an unzipped package, which takes no longer to load."""
-        for bundle in BUNDLES:
-            path = task / bundle
+        """Add the CA to each bundle and folder of roots in an unzipped package, which takes no longer to load."""
+        for name in BUNDLES:
+            path = task / name
             if path.exists():
                 path.write_bytes(path.read_bytes() + b"\n" + self.root)
+        if (task / bundle.ROOTS).exists():
+            for name, certificate in roots.folder(self.root.decode()):
+                (task / bundle.ROOTS / name).write_bytes(certificate)
 
     def environment(self, environment: Mapping[str, str]) -> dict[str, str]:
         """The environment of a function that uses the host names, from that of one that does not."""

@@ -1,14 +1,17 @@
-"""The root certificates of AWS's endpoints."""
+"""The root certificates in a package."""
 
 from __future__ import annotations
 
+import re
 import ssl
 import time
 from pathlib import Path
 
 import certifi
 import pytest
+import trustme
 from botocore.exceptions import SSLError
+from OpenSSL.crypto import FILETYPE_PEM, X509Store, X509StoreContext, load_certificate
 
 from chalicelib import aws
 from chalicelib.deadline import Deadline
@@ -31,6 +34,23 @@ def test_a_bundle_without_one_of_them_stops_the_packaging(label: str) -> None:
     text = Path(certifi.where()).read_text(encoding="ascii")
     with pytest.raises(Stop, match=label):
         roots.amazon(text.replace(f'# Label: "{label}"', '# Label: "Another"'))
+
+
+def test_openssl_finds_every_root_in_the_folder(tmp_path: Path) -> None:
+    for name, root in roots.folder():
+        (tmp_path / name).write_bytes(root)
+    store = X509Store()
+    store.load_locations(None, str(tmp_path))
+    certificates = re.findall(r"-----BEGIN[^#]+", Path(certifi.where()).read_text(encoding="ascii"))
+    assert len(certificates) == len([*tmp_path.iterdir()]) > 100
+    for certificate in certificates:
+        X509StoreContext(store, load_certificate(FILETYPE_PEM, certificate.encode())).verify_certificate()
+
+
+def test_roots_with_the_same_subject_are_numbered() -> None:
+    one, other = (trustme.CA(organization_name="Same", organization_unit_name="Same") for _ in range(2))
+    names = [name for name, _ in roots.folder((one.cert_pem.bytes() + other.cert_pem.bytes()).decode())]
+    assert names == [f"{names[0][:8]}.0", f"{names[0][:8]}.1"]
 
 
 @pytest.mark.parametrize(("override", "used"), [("", True), ("/another.pem", False)])

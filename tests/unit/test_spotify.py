@@ -19,12 +19,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from werkzeug.serving import make_server
 
-from chalicelib import errors
+from chalicelib import errors, transport
 from chalicelib.config import EVERY_SCOPE, Config
 from chalicelib.deadline import Deadline
 from chalicelib.profile import Profile
 from chalicelib.spotify import Spotify, Tokens
 from chalicelib.transport import Transport
+from deploy import roots
 from tests.support.script import Script
 from tests.support.servers import free_port
 
@@ -42,7 +43,7 @@ def client(url: str, deadline: Deadline | None = None) -> Spotify:
     }
     config = Config(settings)
     config.accounts_url = config.api_url = url
-    return Spotify(config, Transport(tls=url.startswith("https:")), deadline or Deadline())
+    return Spotify(config, Transport(), deadline or Deadline())
 
 
 def exchange(script: Script) -> str:
@@ -269,27 +270,32 @@ def secure(certificate: Path) -> int:
     return server.server_port
 
 
-def test_the_ca_bundle_is_loaded_once_for_all_connections(
-    secure: int, certificate: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_server_is_verified_with_a_folder_of_roots(
+    secure: int, certificate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("certifi.where", lambda: str(certificate))
-    spotify = client(f"https://127.0.0.1:{secure}")
-    certificate.unlink()  # already loaded
-    assert [spotify.exchange("c", "v", "u").access_token for _ in range(2)] == ["BQ-token"] * 2
+    for name, root in roots.folder(certificate.read_text()):
+        (tmp_path / name).write_bytes(root)
+    monkeypatch.setattr(transport, "VERIFY", str(tmp_path))
+    assert client(f"https://127.0.0.1:{secure}").exchange("c", "v", "u").access_token == "BQ-token"
 
 
 def test_no_secret_is_sent_to_a_server_with_another_hosts_certificate(
     secure: int, certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("certifi.where", lambda: str(certificate))
+    monkeypatch.setattr(transport, "VERIFY", str(certificate))
     with pytest.raises(errors.SpotifyUnavailable) as failure:
         client(f"https://localhost:{secure}").exchange("c", "v", "u")
     assert failure.value.detail == "token SSLError"
 
 
+@pytest.mark.parametrize("packaged", [False, True])
 def test_no_secret_is_sent_to_a_server_with_an_untrusted_certificate(
-    secure: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    secure: int, packaged: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if packaged:
+        for name, root in roots.folder():
+            (tmp_path / name).write_bytes(root)
+        monkeypatch.setattr(transport, "VERIFY", str(tmp_path))
     monkeypatch.setenv("CURL_CA_BUNDLE", "")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "")
     with pytest.raises(errors.SpotifyUnavailable) as failure:

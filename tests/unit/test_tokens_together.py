@@ -247,7 +247,7 @@ class Scene:
         return Vault(lambda: kms, CONFIG, self.deadline(), memory)
 
     def transport(self, actor: Actor | None) -> Transport:
-        transport = Transport(tls=False)
+        transport = Transport()
         transport._session.mount(URL, Inside(self.spotify, actor))
         return transport
 
