@@ -51,7 +51,7 @@ class Run:
         return found
 
     def noisy(self) -> list[str]:
-        """The figures that were noisy twice."""
+        """The figures that are noisy, most of them although they were measured again."""
         return [
             *(
                 f"cold {route} of {subject}"
@@ -67,10 +67,10 @@ def measure(bench: Bench, folder: Path) -> Run:
     """Build the packages and measure everything, one after the other."""
     progress("building the packages")
     pythons, built = versions.runtimes(), bench.packages
-    packages = (built.empty, built.plain, built.compiled, built.ours, built.certifi)
+    packages = (built.empty, built.libraries, built.plain, built.compiled, built.ours, built.certifi)
     keeping = built.keeping
     http = [Subject(package) for package in packages[:-1]]
-    over_tls = [Subject(package, tls=True) for package in packages[1:]]
+    over_tls = [Subject(package, tls=True) for package in packages[2:]]
     with ExitStack() as stack:
         helpers = {
             Subject(package, tls): stack.enter_context(bench.start(Subject(package, tls)))
@@ -89,9 +89,9 @@ def summary(run: Run) -> str:
     """The tables, and whether the machine was quiet."""
     loud = run.noisy()
     verdict = (
-        f"The machine was not quiet: the spread was above 15 % twice for {'; '.join(loud)}."
+        f"The machine was not quiet: the spread was above 15 % for {'; '.join(loud)}."
         if loud
-        else "The machine was quiet: no spread was above 15 % twice."
+        else "The machine was quiet: no spread was above 15 %."
     )
     return f"Figures are medians, with the interquartile range in percent.\n\n{run.tables()}\n\n{verdict}"
 

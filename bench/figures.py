@@ -49,10 +49,10 @@ def noisy(figures: Mapping[Key, Figure]) -> list[Key]:
     return [key for key, figure in figures.items() if figure.spread > QUIET]
 
 
-def settled(measure: Callable[[], dict[Key, Figure]]) -> dict[Key, Figure]:
-    """Measure figures that are compared with each other; if one is noisy, measure all of them again, once."""
+def settled(measure: Callable[[], dict[Key, Figure]], *, repeats: bool = True) -> dict[Key, Figure]:
+    """Measure figures that are compared with each other. If one is noisy and `repeats`, measure all again, once."""
     figures = measure()
-    return measure() if noisy(figures) else figures
+    return measure() if repeats and noisy(figures) else figures
 
 
 def progress(what: str = "") -> None:

@@ -23,7 +23,8 @@ from tests.support.world import SECRET_KEY
 
 HERE = Path(__file__).parent
 
-EMPTY, PLAIN, COMPILED = "empty function", "plain Chalice", "plain Chalice, precompiled"
+EMPTY, LIBRARIES = "empty function", "the libraries alone"
+PLAIN, COMPILED = "plain Chalice", "plain Chalice, precompiled"
 OURS, CERTIFI, KEEPING = "this app", "this app with certifi's bundle", "this app, keeping access"
 
 
@@ -36,6 +37,7 @@ class Package:
     """The name of the package with the same sessions, whose instances can prepare requests for this one."""
     task: Path
     zip_bytes: int
+    """0 if it is not a package that could be deployed."""
     environment: Mapping[str, str]
 
     def __hash__(self) -> int:
@@ -95,6 +97,15 @@ class Packages:
     def ours(self) -> Package:
         """The app of this repository, as built by `make package`."""
         return self._unzip(OURS, bundle.package("dev", self._folder / "bundle"))
+
+    @cached_property
+    def libraries(self) -> Package:
+        """The same libraries and their AWS client, without the app."""
+        source = shutil.copytree(self.ours.task, self._folder / "libraries-source")
+        shutil.copy(HERE / "libraries" / "app.py", source / "app.py")
+        shutil.rmtree(source / "chalicelib")
+        task = compiled(source, self._folder / "libraries")
+        return replace(self.ours, name=LIBRARIES, app=LIBRARIES, task=task, zip_bytes=0)
 
     @cached_property
     def certifi(self) -> Package:

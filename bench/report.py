@@ -28,7 +28,10 @@ def initialization(
         return [text(found[package]) if package in found else "" for package in packages]
 
     peaks = {subject.package: f"{one.peak_rss_mb:.0f}" for subject, one in warm.items() if subject.tls}
-    sizes = [f"{one.zip_bytes / 1e6:.1f} / {one.unpacked_bytes / 1e6:.1f}" for one in packages]
+    sizes = [
+        f"{one.zip_bytes / 1e6:.1f} / {one.unpacked_bytes / 1e6:.1f}" if one.zip_bytes else ""
+        for one in packages
+    ]
     rows = [
         [
             "CPU, relative to the empty function",

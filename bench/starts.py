@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from bench import events
-from bench.figures import Samples, progress, settled
+from bench.figures import Samples, noisy, progress, settled
 from bench.runner import Bench, Subject
 from tests.support.runtime import Function
 
@@ -35,9 +35,15 @@ Group = dict[Subject, Starts]
 
 
 def measure(bench: Bench, subjects: Sequence[Subject], helpers: Mapping[str, Function]) -> dict[str, Group]:
-    """Measure the groups of all routes, by route. `helpers` prepare requests, by the name of their package."""
-    routes = list(events.PREPARED) if bench.memory_mb else ["/"]
-    return {route: settled(partial(_group, bench, subjects, helpers, route)) for route in routes}
+    """Measure the groups of all routes, by route. `helpers` prepare requests, by the name of their package.
+
+    Once a group is noisy twice, the machine is not quiet, and no other group is repeated.
+    """
+    groups: dict[str, Group] = {}
+    for route in events.PREPARED if bench.memory_mb else ["/"]:
+        repeats = not any(map(noisy, groups.values()))
+        groups[route] = settled(partial(_group, bench, subjects, helpers, route), repeats=repeats)
+    return groups
 
 
 def _group(bench: Bench, subjects: Sequence[Subject], helpers: Mapping[str, Function], route: str) -> Group:
