@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test screenshots smoke package deploy doctor rotate-key destroy bench figures load faults mutate check format lock clean
+.PHONY: help run test screenshots smoke contract package deploy doctor rotate-key destroy bench figures load faults mutate check format lock clean
 
 PORT ?= 5000
 STAGE ?= prod
@@ -8,11 +8,13 @@ END_SESSIONS ?=
 MEMORY ?= 512
 PYTHON ?= python3
 BIN := .venv/bin
+INSTALL := PYTHON="$(PYTHON)" sh requirements/install
+export AGAIN := $(strip make $(MAKECMDGOALS) $(filter-out PYTHON=%,$(MAKEOVERRIDES)))
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
-run: .venv/ready ## Run the app at http://127.0.0.1:5000; no account needed (PORT=5001 for another port)
+run: .venv/ready-to-run ## Run the app at http://127.0.0.1:5000; no account needed (PORT=5001 for another port)
 	@exec $(BIN)/python -m local --port "$(PORT)"
 
 # Four workers even on two cores: most of the time, the tests wait for processes.
@@ -20,12 +22,26 @@ test: .venv/ready .runtime/ready .emulator/ready ## Run all tests and measure co
 	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --cov
 
 screenshots: .venv/ready ## Take screenshots of every page, and update those in README.md
+	@$(BIN)/python -c "$$NEEDS_CHROMIUM"
 	@$(BIN)/python -m pytest -q -k fits_every_width tests/browser
 	@cp screenshots/logged-in-light-640.png docs/home-light.png
 	@cp screenshots/logged-in-dark-640.png docs/home-dark.png
 
+define NEEDS_CHROMIUM
+import sys
+from tests.support.chromium import PATH
+sys.exit(not PATH and """make screenshots needs Chromium, but none is installed. On Debian, install it:
+
+    sudo apt-get install chromium
+""")
+endef
+export NEEDS_CHROMIUM
+
 smoke: .venv/ready ## Check a running server against docs/security.md (URL=https://...)
 	@SMOKE_URL=$(or $(URL),http://127.0.0.1:$(PORT)) $(BIN)/python -m pytest -c deploy/smoke.ini deploy/smoke.py
+
+contract: .venv/ready ## Check what we believe about Spotify against Spotify itself; needs an app's ID and secret, but no user
+	@$(BIN)/python -m pytest -c tests/contract/live.ini tests/contract/test_contract.py
 
 package: .venv/ready ## Build the deployment package, reproducibly (STAGE=prod or dev)
 	@$(BIN)/python -m deploy.bundle $(STAGE)
@@ -68,34 +84,31 @@ format: .venv/ready ## Format the code and fix what ruff can fix
 
 lock: .venv/ready ## Pin the newest versions that pyproject.toml allows
 	$(BIN)/pip-compile -q --upgrade $(LOCK) -o requirements.txt pyproject.toml
-	$(BIN)/pip-compile -q --upgrade $(LOCK) -o requirements/dev.txt --extra dev -c requirements.txt pyproject.toml
+	$(BIN)/pip-compile -q --upgrade $(LOCK) -o requirements/dev.txt --extra run --extra dev -c requirements.txt pyproject.toml
+	$(BIN)/pip-compile -q --upgrade $(LOCK) -o requirements/run.txt --extra run -c requirements/dev.txt pyproject.toml
 	printf 'awslambdaric\nboto3\n' | $(BIN)/pip-compile -q --upgrade $(LOCK) -o requirements/runtime.txt -c requirements/dev.txt -
 	printf 'ministack\n' | $(BIN)/pip-compile -q --upgrade $(LOCK) -o requirements/emulator.txt -
 
 LOCK := --generate-hashes --allow-unsafe --no-strip-extras --no-annotate --no-header \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-clean: ## Delete everything built or installed, but not the local secret key
-	rm -rf .venv .runtime .runtime-* .emulator .package .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .chalice/deployments
+clean: ## Delete everything that make created, except .chalice/deployed, Chalice's record of what it deployed
+	rm -rf .venv .runtime .runtime-* .emulator .package .local .coverage .coverage.* .hypothesis screenshots
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .chalice/deployments .chalice/venv
+	find . -name __pycache__ -prune -exec rm -rf {} +
 
-# Touched last, so that an installation that failed is repeated.
+.venv/ready-to-run: requirements/run.txt
+	@$(INSTALL) $@ $<
+
+# Includes what `make run` needs.
 .venv/ready: requirements/dev.txt
-	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is required, and $(PYTHON) is older. Name a newer one:\n\n    make PYTHON=python3.12 $(MAKECMDGOALS)" if sys.version_info < (3, 11) else 0)'
-	@echo "Installing the dependencies into .venv, once. This takes about a minute."
-	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	@touch $@
+	@$(INSTALL) $@ $<
+	@touch .venv/ready-to-run
 
 # An interpreter with only the packages of AWS Lambda's runtime.
 .runtime/ready: requirements/runtime.txt
-	@echo "Installing the packages of Lambda's runtime into .runtime, once."
-	@$(PYTHON) -m venv .runtime
-	@.runtime/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/runtime.txt
-	@touch $@
+	@$(INSTALL) $@ $<
 
 # The emulated AWS. It has its own environment because it pins another version of botocore.
 .emulator/ready: requirements/emulator.txt
-	@echo "Installing the emulated AWS into .emulator, once."
-	@$(PYTHON) -m venv .emulator
-	@.emulator/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/emulator.txt
-	@touch $@
+	@$(INSTALL) $@ $<

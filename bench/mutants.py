@@ -124,6 +124,7 @@ MUTANTS = [
         ("B12", "users._read", "session.session_id in item.get('ended', {'SS': ()})['SS']", "False"),
         ("B13", "transport.Transport.__init__", "self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))", "pass"),
         ("B14", "app.callback", 'web.redirect(request.return_url, "completed", session.login_id, detail=note)', 'web.redirect(f"{request.return_url}?code={code}", "completed", session.login_id, detail=note)'),
+        ("B14", "request.Request.exposes_a_code", "not {'code', 'error', 'state'}.isdisjoint(self.query)", "False"),
         ("B15", "login._name", "hashlib.sha256(state.encode()).hexdigest()[:8]", '"00000000"'),
         ("C1", "cookies.Jar.__init__", '"; Path=/; HttpOnly; SameSite=Lax"', '"; Path=/; HttpOnly"'),
         ("C1", "cookies.Jar.__init__", SEALED, '""'),

@@ -11,7 +11,7 @@ from bench.figures import Samples, noisy, progress, settled
 from bench.runner import Bench, Subject
 from tests.support.runtime import Function
 
-ROUNDS = 9
+ROUNDS = 7
 """Starts of each function for each route."""
 
 

@@ -13,6 +13,9 @@ EVERY_SCOPE = (
 )
 """The 17 scopes of Spotify's Web API. Spotify rejects a login that asks for one it does not know."""
 
+NO_SCOPE = "none"
+"""The value of SPOTIFY_SCOPE with which a login asks for no scope. Blank means missing, as for every setting."""
+
 ACCOUNTS_URL = "https://accounts.spotify.com"
 API_URL = "https://api.spotify.com"
 
@@ -66,7 +69,7 @@ _CHECKS: Mapping[str, Callable[[str], object]] = {
     "SPOTIFY_CLIENT_ID": _VSCHAR.fullmatch,
     "SPOTIFY_CLIENT_SECRET": _VSCHAR.fullmatch,
     "SPOTIFY_REDIRECT_URI": lambda value: not value or _REDIRECT_URI.fullmatch(value),
-    "SPOTIFY_SCOPE": _SCOPE.fullmatch,
+    "SPOTIFY_SCOPE": lambda value: not value or _SCOPE.fullmatch(value),
     "SECRET_KEY": is_strong,
     "SECRET_KEY_FALLBACKS": lambda value: all(map(is_strong, split(value))),
     "FRONTEND_ORIGINS": lambda value: all(map(_is_origin, split(value))),
@@ -110,6 +113,7 @@ class Config:
         """The KMS key that encrypts kept tokens, by its alias; empty where none are kept."""
         self.accounts_url = read(settings, "SPOTIFY_ACCOUNTS_URL")
         self.api_url = read(settings, "SPOTIFY_API_URL")
+        self.simulator = simulator(settings)
 
 
 def faults(settings: Mapping[str, str]) -> list[str]:
@@ -131,6 +135,12 @@ def own_address(settings: Mapping[str, str]) -> Sequence[str]:
     if uri and not parts:
         raise ConfigurationError(*faults(settings))
     return parts.groups() if parts else ()
+
+
+def simulator(settings: Mapping[str, str]) -> str:
+    """The origin of the simulator that SPOTIFY_API_URL names, which serves its own pictures; "" with Spotify."""
+    url = read(settings, "SPOTIFY_API_URL")
+    return url if _SIMULATOR.fullmatch(url) else ""
 
 
 def frontends(settings: Mapping[str, str], own_origin: str) -> Sequence[str]:
@@ -156,9 +166,11 @@ def are_usable(listed: str, own_origin: str) -> bool:
 def read(settings: Mapping[str, str], name: str) -> str:
     """A setting without white space around it; its default, or "", where it is missing or blank.
 
-    The scheme and the host of a URL are lowered (RFC 3986 §6.2.2.1).
+    A scope of `NO_SCOPE` is "". The scheme and the host of a URL are lowered (RFC 3986 §6.2.2.1).
     """
     value = settings.get(name, "").strip() or _DEFAULTS.get(name, "")
+    if (name, value) == ("SPOTIFY_SCOPE", NO_SCOPE):
+        return ""
     if not name.endswith(("_URI", "_URL")):
         return value
     lowered = re.sub(r"^\w+://[^/]*", lambda origin: origin[0].lower(), value)

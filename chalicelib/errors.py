@@ -33,12 +33,22 @@
     └── UsersUnavailable          503  users_unavailable
 
 Every leaf has a `status` (HTTP), a `reason` (the code in the log), a `title`, a `message` that says what
-happened and a `remedy` that says who can do what about it. Visitors read the last three: no internals in them.
+happened, a `remedy` that says who can do what about it, and `acts`, who that is. Visitors read the last four: no
+internals in them.
 """
 
+from enum import Enum
 from typing import ClassVar
 
 DASHBOARD = "https://developer.spotify.com/dashboard"
+
+
+class Acts(Enum):
+    """Who must act, as the label of the error page says."""
+
+    YOU = "You can fix this"
+    OWNER = "The owner of this site must act"
+    WAIT = "Wait a moment"
 
 
 class LoginError(Exception):
@@ -49,12 +59,13 @@ class LoginError(Exception):
     title: ClassVar[str] = "Something went wrong"
     message: ClassVar[str] = "Something failed on our side."
     remedy: str = "Try again. If it fails again, give the owner of this site the reference below."
+    acts: ClassVar[Acts] = Acts.OWNER
 
     security: bool = False
     """Whether the log marks it as a security event."""
 
-    offers_logout: ClassVar[bool] = False
-    """Whether the page links to /logout beside /login and /."""
+    offers: ClassVar[tuple[str, ...]] = ("login", "home")
+    """The links of the page, in order. The first is a button."""
 
     asks_to_log_in: ClassVar[bool] = False
     """Whether a navigation is redirected to /login instead."""
@@ -81,6 +92,8 @@ class ConfigurationError(LoginError):
     title = "This site is not set up yet"
     message = "A setting that this page needs is missing or unusable."
     remedy = "The owner of this site can find the setting's name in the log, under the reference below."
+    acts = Acts.OWNER
+    offers = ("home", "login")
 
     def __init__(self, *settings: str) -> None:
         super().__init__()
@@ -95,6 +108,8 @@ class BadRequest(LoginError):
     title = "This address is not complete"
     message = "The link you followed is damaged, or part of it is missing."
     remedy = "Start again from the home page."
+    acts = Acts.YOU
+    offers = ("home", "login")
 
 
 class MethodNotAllowed(BadRequest):
@@ -114,6 +129,7 @@ class Prefetched(LoginError):
     title = "Not yet"
     message = "This page cannot be loaded in advance."
     remedy = "Open the link to continue."
+    acts = Acts.YOU
 
 
 class LoginRequired(LoginError):
@@ -124,6 +140,7 @@ class LoginRequired(LoginError):
     title = "You are not logged in"
     message = "This page is for logged-in users."
     remedy = "Log in to see it."
+    acts = Acts.YOU
     asks_to_log_in = True
     returns = True
 
@@ -144,6 +161,7 @@ class LoginRefused(LoginError):
     status = 400
     message = "Nothing was stored."
     remedy = "Log in again."
+    acts = Acts.YOU
 
 
 class Cancelled(LoginRefused):
@@ -151,6 +169,7 @@ class Cancelled(LoginRefused):
 
     reason = "cancelled"
     title = "You cancelled the login"
+    remedy = "You can log in again at any time."
 
 
 class AuthorizationRefused(LoginRefused):
@@ -168,6 +187,7 @@ class LoginExpired(LoginRefused):
     title = "This login has expired"
     message = "A login must be finished within ten minutes. This one began earlier."
     remedy = "If the home page does not show that you are logged in, log in again."
+    offers = ("home", "login")
 
 
 class LoginUnknown(LoginRefused):
@@ -178,7 +198,7 @@ class LoginUnknown(LoginRefused):
     message = "It may have begun in another browser, or five newer logins replaced it, or cookies are off."
     remedy = "Allow cookies for this site, then log in again in this browser."
 
-    def __init__(self, *, dropped: bool) -> None:
+    def __init__(self, *, dropped: bool = False) -> None:
         """`dropped`: the browser has as many attempts as it may, so this one may have made room for another."""
         super().__init__()
         self.security = not dropped
@@ -191,6 +211,7 @@ class LoginSpent(LoginRefused):
     title = "This login was already used"
     message = "This address works only once. The home page shows whether you are logged in."
     remedy = "If you are not, or want to use another account, log in again."
+    offers = ("home", "login")
 
 
 class CodeRefused(LoginRefused):
@@ -200,6 +221,7 @@ class CodeRefused(LoginRefused):
     title = "Spotify did not accept this login"
     message = "It was used before, or it is too old. The home page shows whether you are logged in."
     remedy = "If you are not, log in again."
+    offers = ("home", "login")
 
 
 class SpotifyError(LoginError):
@@ -208,6 +230,7 @@ class SpotifyError(LoginError):
     status = 502
     title = "Spotify is not available right now"
     remedy = "Wait a moment and log in again."
+    acts = Acts.WAIT
 
 
 class NotOnUserList(SpotifyError):
@@ -218,6 +241,8 @@ class NotOnUserList(SpotifyError):
     title = "You are not on this app's list of users"
     message = "This app is in development mode at Spotify, where only listed users can log in."
     remedy = f"The owner of this site can add you under User Management at {DASHBOARD}. Then log in again."
+    acts = Acts.OWNER
+    offers = ("home", "login", "another")
 
 
 class PremiumRequired(SpotifyError):
@@ -228,6 +253,8 @@ class PremiumRequired(SpotifyError):
     title = "This app is paused by Spotify"
     message = "Spotify requires the owner of this app to have an active Premium subscription."
     remedy = f"The owner can renew it; see {DASHBOARD}. Logins work again a few hours later."
+    acts = Acts.OWNER
+    offers = ("home", "login")
 
 
 class SpotifyForbids(SpotifyError):
@@ -238,6 +265,8 @@ class SpotifyForbids(SpotifyError):
     title = "Spotify could not log you in"
     message = "Spotify does not allow this app to read your profile."
     remedy = f"The owner of this site can check the app's status at {DASHBOARD}."
+    acts = Acts.OWNER
+    offers = ("home", "login")
 
 
 class ClientRefused(SpotifyError):
@@ -248,6 +277,8 @@ class ClientRefused(SpotifyError):
     title = "This site is not set up yet"
     message = "Spotify does not recognize this app."
     remedy = f"The owner of this site can compare the client ID and secret with those at {DASHBOARD}."
+    acts = Acts.OWNER
+    offers = ("home", "login")
     settings = ("SPOTIFY_CLIENT_ID", "SPOTIFY_CLIENT_SECRET")
 
 
@@ -259,7 +290,7 @@ class SpotifyRateLimited(SpotifyError):
     title = "Spotify asks this app to slow down"
     message = "Too many people are using this app right now, or it has used up its quota at Spotify."
 
-    def __init__(self, detail: str, retry_after: int) -> None:
+    def __init__(self, detail: str = "", retry_after: int = 1) -> None:
         super().__init__(detail)
         self.retry_after = max(retry_after, 1)
         units = {7200: (3600, "hour"), 120: (60, "minute"), 1: (1, "second")}
@@ -313,6 +344,7 @@ class AccessEnded(LoginError):
     title = "This page needs access to your Spotify account"
     message = "This site no longer has the access that this page needs, or never had it."
     remedy = "Log in again to give it access."
+    acts = Acts.YOU
     returns = True
 
 
@@ -323,9 +355,10 @@ class AccessDelayed(LoginError):
     reason = "access_delayed"
     title = "This page is not available right now"
     message = "This site could not renew its access to your Spotify account."
+    acts = Acts.WAIT
     returns = True
 
-    def __init__(self, detail: str, retry_after: int) -> None:
+    def __init__(self, detail: str = "", retry_after: int = 1) -> None:
         super().__init__(detail)
         self.retry_after = max(retry_after, 1)
         self.remedy = f"Try again in {self.retry_after} second{'' if self.retry_after == 1 else 's'}."
@@ -339,6 +372,7 @@ class KeyUnavailable(LoginError):
     title = "This page is not available right now"
     message = "This site could not use its access to your Spotify account."
     remedy = "Try again in a moment."
+    acts = Acts.WAIT
     returns = True
 
 
@@ -350,4 +384,19 @@ class UsersUnavailable(LoginError):
     title = "Our storage is not available right now"
     message = "We do not know if your last step took effect. The home page shows whether you are logged in."
     remedy = "Try again in a moment. To erase what is stored, log in, then log out. It expires after 30 days."
-    offers_logout = True
+    acts = Acts.WAIT
+    offers = ("home", "login", "logout")
+
+
+def of(reason: str, retry_after: int = 0) -> LoginError:
+    """The error with a reason and, where a wait belongs to it, that wait, for its page.
+
+    Raises:
+        BadRequest: there is none.
+    """
+    kinds: list[type[LoginError]] = [LoginError]
+    for kind in kinds:
+        if kind.reason == reason:
+            return kind("", retry_after) if retry_after else kind()  # type: ignore[call-arg]
+        kinds += kind.__subclasses__()
+    raise BadRequest

@@ -16,6 +16,12 @@ LOGGER.setLevel(logging.INFO)
 LOGGER.propagate = False  # the root logger's handler on Lambda would put a prefix before the JSON
 LOGGER.addHandler(logging.StreamHandler(sys.stdout))
 
+BUGS = logging.getLogger("spotify-login.bugs")
+"""Its records hold tracebacks, which may quote personal data. Only `make run` prints them."""
+
+BUGS.propagate = False
+BUGS.addHandler(logging.NullHandler())
+
 
 class Line(TypedDict, total=False):
     """What a line may hold besides the time. Nothing in it identifies a person."""
@@ -48,6 +54,11 @@ def write(**line: Unpack[Line]) -> None:
     fields = {name: value for name, value in line.items() if value or name == "duration_ms"}
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     LOGGER.info(json.dumps({"time": now, **fields}))
+
+
+def bug(error: Exception) -> None:
+    """Show a bug's traceback in the terminal of `make run`. On Lambda, this does nothing."""
+    BUGS.error("A bug in the app:", exc_info=error)
 
 
 def pseudonym(login_id: str) -> str:

@@ -43,7 +43,7 @@ def authorization_url(
         "client_id": config.client_id,
         "response_type": "code",
         "redirect_uri": redirect_uri,
-        "scope": config.scope,
+        **({"scope": config.scope} if config.scope else {}),
         "state": attempt.state,
         "code_challenge": attempt.code_challenge,
         "code_challenge_method": "S256",

@@ -10,11 +10,12 @@ from chalicelib.errors import ProfileInvalid
 KEY_BYTES = 2048
 """DynamoDB's limit for a partition key, in UTF-8."""
 
-PICTURE_HOSTS = ("i.scdn.co", "platform-lookaside.fbsbx.com")
+PICTURE_ORIGINS = ("https://i.scdn.co", "https://platform-lookaside.fbsbx.com")
 """Where Spotify keeps profile pictures: its own host and, for accounts made with Facebook, Facebook's."""
 
-
-_PICTURE = re.compile(rf"https://({'|'.join(map(re.escape, PICTURE_HOSTS))})/[!-~]*")
+_PATH = re.compile(r"/[!-~]*")
+_PART = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]\s*[\]}]|[\[\]{},:]|[^\[\]{},:"\s]+')
+"""A token of JSON (RFC 8259 §2), or an empty array or object."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Profile:
     id: str
     display_name: str | None
     picture: str | None
-    """An https URL on one of `PICTURE_HOSTS`."""
+    """A URL on one of `PICTURE_ORIGINS` or of a simulator."""
     text: str
     """The JSON as it came: floats, depth and spelling survive; as DynamoDB's types they would not."""
 
@@ -35,9 +36,27 @@ class Profile:
         """The names of the fields that Spotify sent."""
         return [_printable(name) for name in json.loads(self.text)]
 
+    @property
+    def indented(self) -> str:
+        """`text` with line breaks and indentation, and otherwise unchanged."""
+        written, depth = [], 0
+        for part in _PART.findall(self.text):
+            if part in "]}":
+                depth -= 1
+                written.append(_new_line(depth))
+            written.append(part)
+            if part in "[{":
+                depth += 1
+            if part in "[{,":
+                written.append(_new_line(depth))
+            elif part == ":":
+                written.append(" ")
+        return "".join(written)
+
     @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read the body of GET /v1/me. Only a usable id is demanded of it.
+    def parse(cls, text: str, simulator: str = "") -> Self:
+        """Read the body of GET /v1/me. Only a usable id is demanded of it. `simulator` is another origin whose
+        pictures may be shown.
 
         Raises:
             ProfileInvalid: it is not a JSON object, or its id or account_id is not text that can be a key.
@@ -53,7 +72,7 @@ class Profile:
             raise ProfileInvalid
         name = document.get("display_name")
         shown = _printable(name) if isinstance(name, str) and name else None
-        return cls(key, user_id, shown, _picture(document.get("images")), text)
+        return cls(key, user_id, shown, _picture(document.get("images"), simulator), text)
 
 
 def _is_key(value: object) -> bool:
@@ -67,10 +86,18 @@ def _printable(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-def _picture(images: Any) -> str | None:
+def _new_line(depth: int) -> str:
+    """A line break and its indentation, which is limited: JSON can be deep."""
+    return "\n" + "  " * min(depth, 8)
+
+
+def _picture(images: Any, simulator: str) -> str | None:
     """The first picture that our pages may show; Spotify lists the largest first."""
+    origins = (*PICTURE_ORIGINS, simulator) if simulator else PICTURE_ORIGINS
     for image in images if isinstance(images, list) else []:
         url = image.get("url") if isinstance(image, dict) else None
-        if isinstance(url, str) and _PICTURE.fullmatch(url):
+        if isinstance(url, str) and any(
+            url.startswith(origin) and _PATH.fullmatch(url, len(origin)) for origin in origins
+        ):
             return url
     return None

@@ -20,6 +20,8 @@ SHOW_DIALOG = "show_dialog"
 """The query parameter of `/login`, as Spotify names it, that lets the user choose another account."""
 
 
+CALLBACK = "/callback"
+
 RETURNING = ("/login", "/logout")
 """The routes that return to a page. All others ignore the parameter."""
 
@@ -89,6 +91,15 @@ class Request:
         """Whether its response replaces the page that the user sees."""
         destination = _header(self._received, "sec-fetch-dest").lower()
         return self._received.method == "GET" and destination in ("", "document")
+
+    @property
+    def exposes_a_code(self) -> bool:
+        """Whether a browser shows its URL, which holds an authorization response, with its response.
+
+        A browser without Fetch Metadata (Safari before 16.4) is not recognized.
+        """
+        shown = _header(self._received, "sec-fetch-dest").lower() == "document"
+        return shown and self.path == CALLBACK and not {"code", "error", "state"}.isdisjoint(self.query)
 
     @property
     def show_dialog(self) -> bool:

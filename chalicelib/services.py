@@ -8,6 +8,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from chalicelib import config as settings_of
+from chalicelib import failure
 from chalicelib.claims import Claims
 from chalicelib.config import AWS_NAMES, NAMES, STORABLE, Config
 from chalicelib.cookies import Seal
@@ -95,6 +96,11 @@ def spotify(request: Request) -> "Spotify":
 def attempts(request: Request) -> Attempts:
     """The login attempts of the browser that sent the request."""
     return Attempts(request.jar, Seal(Attempts.PURPOSE, config(request).secret_keys))
+
+
+def failure_seal(request: Request) -> Seal:
+    """Signs the failures of callbacks."""
+    return Seal(failure.PURPOSE, config(request).secret_keys)
 
 
 def log_in(request: Request, profile: "Profile", tokens: "Tokens") -> tuple[Claims, str]:
@@ -204,7 +210,8 @@ def _spotify(config: Config, deadline: Deadline) -> "Spotify":
 def _users(config: Config, deadline: Deadline) -> "Users":
     from chalicelib.users import Users
 
-    return Users(partial(_client, "dynamodb", config.users_table), config.users_table, deadline)
+    client = partial(_client, "dynamodb", config.users_table)
+    return Users(client, config.users_table, deadline, config.simulator)
 
 
 def _table(config: Config, deadline: Deadline) -> "Table":

@@ -44,13 +44,18 @@ class Users:
     All methods raise UsersUnavailable if DynamoDB did not respond. What they write may have been written.
     """
 
-    def __init__(self, client: Callable[[], Any], table: str, deadline: Deadline) -> None:
-        """`client` is called within each call, because creating one can take a while."""
+    def __init__(
+        self, client: Callable[[], Any], table: str, deadline: Deadline, simulator: str = ""
+    ) -> None:
+        """`client` is called within each call, because creating one can take a while. `simulator` is as in
+        `Profile.parse`.
+        """
         self._table = Table(client, table, deadline)
+        self._simulator = simulator
 
     def find(self, session: Claims) -> Found | None:
         """What is stored about the user of a live session; None if the session has ended. One read."""
-        return _read(self._table.read(session.account_key), session)
+        return _read(self._table.read(session.account_key), session, self._simulator)
 
     def remember(
         self, profile: Profile, replaced: Claims | None = None, tokens: bytes | None = NO_TOKENS
@@ -127,7 +132,7 @@ def _is_usable(item: Item) -> bool:
     return bool(_LOGIN_ID.fullmatch(item["login_id"].get("S", ""))) and "SS" in item.get("ended", {"SS": ()})
 
 
-def _read(item: Item, session: Claims) -> Found | None:
+def _read(item: Item, session: Claims, simulator: str) -> Found | None:
     """What is stored, if the session is live. An item that another version of the app wrote counts as none."""
     try:
         alive = int(item["expires_at"]["N"]) > time.time()
@@ -135,6 +140,7 @@ def _read(item: Item, session: Claims) -> Found | None:
         ended = session.session_id in item.get("ended", {"SS": ()})["SS"]
         if not alive or not same or ended:
             return None
-        return Found(Profile.parse(item["profile"]["S"]), item.get("tokens", {}).get("B", NO_TOKENS))
+        profile = Profile.parse(item["profile"]["S"], simulator)
+        return Found(profile, item.get("tokens", {}).get("B", NO_TOKENS))
     except (KeyError, TypeError, ValueError, AttributeError, ProfileInvalid):
         return None

@@ -4,6 +4,7 @@ import functools
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
@@ -11,14 +12,15 @@ from chalice import Response
 from chalice.app import CaseInsensitiveMapping
 from chalice.app import Request as ChaliceRequest
 
-from chalicelib import documents, log, pages, services
+from chalicelib import documents, failure, log, pages, services
+from chalicelib.config import simulator
 from chalicelib.deadline import Deadline
-from chalicelib.errors import LoginError, MethodNotAllowed, Prefetched
-from chalicelib.request import Request, is_prefetch, wants_json
+from chalicelib.errors import ConfigurationError, LoginError, MethodNotAllowed, Prefetched
+from chalicelib.request import CALLBACK, Request, is_prefetch, wants_json
 
 HEADERS = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": pages.CONTENT_SECURITY_POLICY,
+    "Content-Security-Policy": pages.content_security_policy(),
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
@@ -77,7 +79,8 @@ def view(event: str, *, moves: bool = True) -> Callable[[Route], Callable[[], Re
     """Decorate a function of a `Request` to make it a Chalice view, named `event` in the log.
 
     A `LoginError` becomes its page, and any other exception the page of a bug; both are logged with a
-    reference that the page shows. A prefetch changes nothing. With `moves`, a request that arrived at another
+    reference that the page shows. A browser is redirected to the page of a failed callback, so that no address
+    that it shows or keeps holds a code. A prefetch changes nothing. With `moves`, a request that arrived at another
     host is first redirected to the app's own address.
     """
     return lambda route: functools.wraps(route)(lambda: _respond(route, event, _current.get(), moves=moves))
@@ -104,10 +107,14 @@ def _respond(route: Route, event: str, received: Any, *, moves: bool) -> Respons
     reference = str(received.context.get("requestId") or secrets.token_hex(8))
     try:
         request = _read(received)
-        result = redirect(request.own_url) if moves and request.wrong_host else route(request)
+        if request.path == CALLBACK and failure.NAME in request.query:
+            result = _failed_callback(request)
+        else:
+            result = redirect(request.own_url) if moves and request.wrong_host else route(request)
     except LoginError as error:
         result = _failure(error, reference, request, received)
     except Exception as bug:  # noqa: BLE001 - whatever it is, the visitor gets a page
+        log.bug(bug)
         result = _failure(LoginError(), reference, request, received, log.origin_of(bug))
     if result.line:
         elapsed = round((time.monotonic() - started) * 1000)
@@ -144,17 +151,37 @@ def _failure(
         line["event"] = "configuration"
     if request and error.security:
         line["source"] = log.source(request.source_ip, services.config(request).secret_keys[-1])
-    headers = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
-    silent = error.asks_to_log_in or isinstance(error, Prefetched)
+    if error.asks_to_log_in or isinstance(error, Prefetched):
+        line = {}
     if wants_json(received) or (request and request.frontend and not request.navigates):
-        text = documents.problem(error, reference)
-        return Result(error.status, text, headers, {} if silent else line, documents.PROBLEM)
-    return Result(error.status, pages.failure(error, reference, request), headers, {} if silent else line)
+        text, headers = documents.problem(error, reference), _retry_after(error)
+        return Result(error.status, text, headers, line, documents.PROBLEM)
+    if request and request.exposes_a_code:
+        with suppress(ConfigurationError):
+            url = failure.url(request, services.failure_seal(request), error, reference)
+            return Result(307, "", {"Location": url}, {"status": error.status, **line})
+    return _error_page(error, reference, request)._replace(line=line)
+
+
+def _failed_callback(request: Request) -> Result:
+    """Show the failure of a callback that has been redirected here, and has been logged."""
+    error, reference = failure.read(request, services.failure_seal(request))
+    return _error_page(error, reference, request)
+
+
+def _error_page(error: LoginError, reference: str, request: Request | None) -> Result:
+    return Result(error.status, pages.failure(error, reference, request), _retry_after(error))
+
+
+def _retry_after(error: LoginError) -> Mapping[str, str]:
+    return {"Retry-After": str(error.retry_after)} if error.retry_after else {}
 
 
 def _response(result: Result, request: Request | None) -> Response:
     https = request is not None and request.address.secure
     headers: dict[str, Any] = {**_headers(https=https), "Content-Type": result.content_type, **result.headers}
+    if request and (origin := simulator(request.settings)):
+        headers["Content-Security-Policy"] = pages.content_security_policy(origin)
     if request and request.frontend and result.content_type != HTML:
         headers |= {
             "Access-Control-Allow-Origin": request.frontend,

@@ -62,9 +62,8 @@ def _send(method: str, path: str, **parts: Any) -> requests.Response | str:
 
 def _unknown(what: str, reply: requests.Response | str) -> Problem:
     why = reply if isinstance(reply, str) else f"status {reply.status_code}"
-    return Problem(
-        f"Could not check {what} with Spotify ({why}).", "Run this command again later.", stops=False
-    )
+    remedy = f"{'Check your connection' if isinstance(reply, str) else 'Wait a minute'}, and run this command again."
+    return Problem(f"Could not check {what} with Spotify ({why}).", remedy, stops=False)
 
 
 def _text(reply: requests.Response) -> str:

@@ -21,6 +21,9 @@ from local.port import HOST, answers
 CONFIG = PROJECT / ".chalice" / "config.json"
 SECRET_KEY = PROJECT / ".local" / "secret-key"
 
+PARENT = os.getppid()
+"""The process ID of make. If make is killed, the parent is another process."""
+
 INDENT = "\n" + " " * 11
 """Continues a note of the banner on the next line."""
 
@@ -46,10 +49,11 @@ def main() -> int:
     if stop.is_set():
         return 0
     command = [sys.executable, "-m", "local.server", "--host", HOST, "--port", str(port)]
-    # A new session makes a process group that can be stopped as a whole, with the reloader's worker. Without
-    # a terminal on stdin, because Chalice's prompt library would query it and wait at every start.
+    # A new session makes a process group that can be stopped as a whole, with the reloader's worker. The pipe
+    # closes when this process ends, even by SIGKILL. A terminal on stdin would make Chalice's prompt library
+    # query it and wait at every start.
     app = subprocess.Popen(  # noqa: S603
-        command, cwd=PROJECT, env=environment, start_new_session=True, stdin=subprocess.DEVNULL
+        command, cwd=PROJECT, env=environment, start_new_session=True, stdin=subprocess.PIPE
     )
     try:
         _watch(app, stop, port, notes)
@@ -107,12 +111,19 @@ def _alias_problem(alias: str) -> str:
 def _environment(port: int) -> tuple[dict[str, str], list[str]]:
     """Start or create what is missing. Returns the app's environment and the notes of the banner."""
     environment = dict(os.environ)
-    notes = [_provide_spotify(environment, port), _provide_aws(environment)]
-    if not environment.get("SECRET_KEY"):
-        environment["SECRET_KEY"] = secret_key.read_or_make(SECRET_KEY)
-    for name in ("NO_PROXY", "no_proxy"):  # a proxy cannot reach servers on this machine
-        environment[name] = ",".join(filter(None, (environment.get(name), HOST, "localhost")))
-    return environment, notes
+    environment["SECRET_KEY"] = environment.get("SECRET_KEY") or _secret_key()
+    return environment, [_provide_spotify(environment, port), _provide_aws(environment)]
+
+
+def _secret_key() -> str:
+    try:
+        return secret_key.read_or_make(SECRET_KEY)
+    except OSError as failure:
+        sys.exit(
+            f"Could not use {SECRET_KEY}, this machine's signing key: {failure.strerror}. "
+            "Make the file and its folder yours, or set a key in this terminal:\n\n"
+            '    export SECRET_KEY="$(openssl rand -base64 33)"'
+        )
 
 
 def _provide_spotify(environment: dict[str, str], port: int) -> str:
@@ -139,12 +150,14 @@ def _provide_spotify(environment: dict[str, str], port: int) -> str:
 
 
 def _provide_aws(environment: dict[str, str]) -> str:
-    url = environment.get("AWS_ENDPOINT_URL_DYNAMODB") or environment.get("AWS_ENDPOINT_URL")
     from local import aws
 
+    aws.isolate(os.environ)  # this process calls only the servers that it starts
+    url = environment.get("AWS_ENDPOINT_URL_DYNAMODB") or environment.get("AWS_ENDPOINT_URL")
     table, alias = _configured(environment, "USERS_TABLE"), _configured(environment, "TOKENS_KMS_ALIAS")
     kept = f"{INDENT}Kept access is encrypted with a KMS key in memory, {alias}." if alias else ""
     if url:
+        aws.bypass_proxies(environment)
         if urlsplit(url).hostname in (HOST, "localhost") and not environment.get("AWS_PROFILE"):
             environment |= {**aws.CREDENTIALS, **environment}  # clients of an emulator need them too
         if not alias or environment.get("AWS_ENDPOINT_URL_KMS") or environment.get("AWS_ENDPOINT_URL"):
@@ -152,14 +165,8 @@ def _provide_aws(environment: dict[str, str]) -> str:
         environment["AWS_ENDPOINT_URL_KMS"] = aws.start(table, alias)
         return f"DynamoDB:  yours, at {url}{kept}"
 
-    for name in [name for name in environment if name.startswith("AWS_")]:
-        del environment[name]
-    environment |= aws.CREDENTIALS
-    environment |= {
-        "AWS_ENDPOINT_URL": aws.start(table, alias),
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-    }
+    aws.isolate(environment)
+    environment["AWS_ENDPOINT_URL"] = aws.start(table, alias)
     return f"DynamoDB:  in memory. Its data is lost when you stop the app.{kept}"
 
 
@@ -171,10 +178,10 @@ def _configured(environment: Mapping[str, str], name: str) -> str:
 
 
 def _watch(app: subprocess.Popen[bytes], stop: threading.Event, port: int, notes: list[str]) -> None:
-    """Show the banner once the app responds, or after 10 s, then wait until the app exits or a signal arrives."""
+    """Show the banner once the app responds, or after 10 s. Return when the app exits, a signal arrives or make ends."""
     banner = ["", f"Log in at  http://{HOST}:{port}", *notes, "Press Ctrl-C to stop.", ""]
     late = time.monotonic() + 10
-    while app.poll() is None and not stop.wait(0.1):
+    while app.poll() is None and not stop.wait(0.1) and os.getppid() == PARENT:
         if banner and (answers(port) or time.monotonic() > late):
             print("\n".join(banner), flush=True)
             banner = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import threading
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,10 @@ import boto3
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from deploy.table import DEFINITION, EXPIRY
-from simulator.loopback import serve
+from simulator.loopback import HOST, serve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, MutableMapping
 
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -60,6 +61,21 @@ class Guard:
         )
 
 
+def isolate(environment: MutableMapping[str, str]) -> None:
+    """Replace the user's AWS configuration in an environment with made-up credentials, for calls to this machine only."""
+    for name in [name for name in environment if name.startswith("AWS_")]:
+        del environment[name]
+    files = dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), os.devnull)
+    environment.update({**CREDENTIALS, **files})
+    bypass_proxies(environment)
+
+
+def bypass_proxies(environment: MutableMapping[str, str]) -> None:
+    """Exclude this machine from proxies, which could not reach its servers."""
+    for name in ("NO_PROXY", "no_proxy"):
+        environment[name] = ",".join(filter(None, (environment.get(name), HOST, "localhost")))
+
+
 def start(table: str, alias: str = "", port: int = 0) -> str:
     """Serve an empty users table and, with an `alias`, a KMS key. Returns the URL. Everything is lost when the process ends."""
     url = serve(Guard(DomainDispatcherApplication(create_backend_app)), port)
@@ -95,6 +111,7 @@ def main() -> None:
     parser.add_argument("--table", default="spotify-login-users-dev")
     parser.add_argument("--alias", default="", help="the value of TOKENS_KMS_ALIAS: creates a KMS key")
     options = parser.parse_args()
+    isolate(os.environ)
     url = start(options.table, options.alias, options.port)
     settings = {"AWS_ENDPOINT_URL": url, **CREDENTIALS}
     if options.alias:

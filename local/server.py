@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import stat
 import sys
 import threading
 from collections.abc import Iterator
@@ -18,7 +19,8 @@ from chalice.utils import OSUtils
 
 from deploy import PROJECT
 
-EVENTS = "spotify-login.events"
+EVENTS, BUGS = "spotify-login.events", "spotify-login.bugs"
+"""The app's loggers."""
 
 
 class AppFiles(OSUtils):
@@ -96,12 +98,21 @@ def _explain(arguments: threading.ExceptHookArgs) -> None:
         threading.__excepthook__(arguments)
 
 
+def _exit_with_parent() -> None:
+    """Exit when stdin, a pipe from `make run`, closes: `make run` has ended, perhaps by SIGKILL."""
+    os.read(0, 1)
+    os._exit(1)
+
+
 def main() -> None:
     """Run `chalice local` with this program's arguments."""
     watcher.OSUtils = AppFiles  # type: ignore[attr-defined]
     chalice.local.LocalDevServer.__init__.__defaults__ = (Handler, Server)  # for handler_cls and server_cls
     threading.excepthook = _explain
+    if stat.S_ISFIFO(os.fstat(0).st_mode):
+        threading.Thread(target=_exit_with_parent, daemon=True).start()
     logging.getLogger(EVENTS).addFilter(Handler.take_event)
+    logging.getLogger(BUGS).addHandler(logging.StreamHandler())
     logging.getLogger("botocore").setLevel(logging.WARNING)
     arguments = sys.argv[1:]
     sys.argv = [sys.executable, "-m", "local.server", *arguments]  # what Chalice's reloader runs

@@ -12,6 +12,7 @@ from flask import Blueprint, abort, jsonify, request
 
 from simulator.failures import Failure, Failures
 from simulator.grants import Grant, Grants
+from simulator.pictures import picture
 
 
 class Asked:
@@ -35,6 +36,7 @@ class Asked:
 def create_controls(grants: Grants, failures: Failures, asked: Asked) -> Blueprint:
     """Create the endpoints under /_simulator."""
     controls = Blueprint("controls", __name__, url_prefix="/_simulator")
+    controls.add_url_rule("/pictures/<name>.svg", view_func=picture)
 
     @controls.before_request
     def reject_web_pages() -> None:

@@ -8,12 +8,17 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from flask import request
+
 Profile = dict[str, Any]
 Headers = Mapping[str, str]
 
 JSON = {"Content-Type": "application/json; charset=utf-8"}
 TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 HTML = {"Content-Type": "text/html; charset=utf-8"}
+
+PICTURES = "/_simulator/pictures/"
+"""The path of the simulator's own pictures."""
 
 NEEDS = {
     "country": "user-read-private",
@@ -48,6 +53,8 @@ class Persona:
     user_id: str
     """The default ID. A different ID makes a different user of the same kind."""
     me: Me
+    face: str = ""
+    """The name of a person's picture on the consent page; empty for a failure."""
 
 
 def _shown(profile: Profile) -> Me:
@@ -55,6 +62,9 @@ def _shown(profile: Profile) -> Me:
         own = {**profile, **_identity(user_id)} if user_id != profile["id"] else profile
         hidden = {field for field, scope in NEEDS.items() if scope not in scopes}
         shown = {field: value for field, value in own.items() if field not in hidden}
+        if shown["images"]:
+            url = request.host_url.rstrip("/") + PICTURES
+            shown["images"] = [{**image, "url": url + image["url"]} for image in shown["images"]]
         return Reply(200, JSON, json.dumps(shown, ensure_ascii=False))
 
     return me
@@ -101,10 +111,7 @@ PREMIUM: Profile = {
     "followers": {"href": None, "total": 42},
     "href": "https://api.spotify.com/v1/users/pia.premium",
     "id": "pia.premium",
-    "images": [
-        {"height": 300, "url": "https://i.scdn.co/image/ab6775700000ee85pia", "width": 300},
-        {"height": 64, "url": "https://i.scdn.co/image/ab67757000003b82pia", "width": 64},
-    ],
+    "images": [{"height": 300, "url": "pia.svg", "width": 300}],
     "product": "premium",
     "type": "user",
     "uri": "spotify:user:pia.premium",
@@ -152,19 +159,22 @@ PREMIUM_TEXT = (
 GATEWAY_HTML = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 RATE_TEXT = "API rate limit exceeded"
 
+FACES = {"premium": "pia", "development": "deva", "odd": "odd"}
+"""The pictures of the personas that are people. The others are failures and delays."""
+
 PERSONAS: Mapping[str, Persona] = {
-    slug: Persona(name, description, user_id, me)
+    slug: Persona(name, description, user_id, me, FACES.get(slug, ""))
     for slug, name, description, user_id, me in (
-        ("premium", "Pia Premium", "a Premium subscriber with a complete profile", "pia.premium", _shown(PREMIUM)),
-        ("development", "Deva Development", "a user as an app in development mode sees them, without email address, country and subscription", "31deva", _shown(DEVELOPMENT)),
+        ("premium", "Pia Premium", "A Premium subscriber with a complete profile", "pia.premium", _shown(PREMIUM)),
+        ("development", "Deva Development", "As an app in development mode sees a user: no e-mail address, country or subscription", "31deva", _shown(DEVELOPMENT)),
         ("odd", "Odd characters", "HTML in the ID, emoji, right-to-left text, no picture", ODD["id"], _shown(ODD)),
         ("slow", "Slow", "Spotify takes three seconds to send the profile", "31deva", _after(3, _shown(DEVELOPMENT))),
-        ("withdrawn", "Withdrawn consent", "the user logs in, but withdraws consent right afterwards: Spotify revokes the app's tokens", "31wi", _withdrawn_after(_shown(WITHDRAWN))),
+        ("withdrawn", "Withdrawn consent", "The user logs in, but withdraws consent right afterwards: Spotify revokes the app's tokens", "31wi", _withdrawn_after(_shown(WITHDRAWN))),
         ("unlisted", "Not on the user list", "Spotify rejects the user, because the app's owner has not listed them (403)", "31un", _always(403, TEXT, USER_LIST_TEXT)),
         ("no-premium", "Owner without Premium", "Spotify rejects every user, because the app's owner has no Premium subscription (403)", "31no", _always(403, TEXT, PREMIUM_TEXT)),
         ("rate-limited", "Rate limited", "Spotify tells the app to wait for five seconds (429 with Retry-After)", "31ra", _error(429, RATE_TEXT, {"Retry-After": "5"})),
         ("rate-limited-hour", "Rate limited for an hour", "Spotify tells the app to wait for an hour (429 with Retry-After)", "31rh", _error(429, RATE_TEXT, {"Retry-After": "3600"})),
-        ("quota", "Over quota", "the app has used up its quota (429 QUOTA_EXCEEDED without Retry-After)", "31qu", _error(429, "Too many requests", reason="QUOTA_EXCEEDED")),
+        ("quota", "Over quota", "The app has used up its quota (429 QUOTA_EXCEEDED without Retry-After)", "31qu", _error(429, "Too many requests", reason="QUOTA_EXCEEDED")),
         ("down", "Spotify down", "Spotify fails with an empty response (500)", "31do", _always(500, {}, "")),
         ("gateway", "Bad gateway", "Spotify fails with an HTML page (502)", "31ga", _always(502, HTML, GATEWAY_HTML)),
         ("hanging", "No response", "Spotify sends nothing for a minute", "31ha", _after(60, _always(500, {}, ""))),

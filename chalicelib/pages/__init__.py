@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from chalicelib.address import Address
 from chalicelib.errors import LoginError
-from chalicelib.profile import PICTURE_HOSTS
+from chalicelib.profile import PICTURE_ORIGINS, Profile
 from chalicelib.request import Request
 from chalicelib.sessions import User
 
@@ -20,19 +20,52 @@ HERE = Path(__file__).parent
 STYLE = (HERE / "style.css").read_text(encoding="utf-8")
 _STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 
-_PICTURES = " ".join(f"https://{host}" for host in PICTURE_HOSTS)
-CONTENT_SECURITY_POLICY = (
-    f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; img-src data: {_PICTURES}; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'"
-)
-"""Nothing but our style sheet, the empty icon and Spotify's profile pictures (CSP Level 3)."""
-
-
 SPOTIFY_APPS = "https://www.spotify.com/account/apps/"
 """Where users withdraw what they have granted to apps."""
 
+WELCOME, WHY = "Log in with your Spotify account", "Spotify asks you first, and you can say no."
+ENDED = "You were logged out"
+WHY_ENDED = "You logged out on another device, or this site ended your session."
+
 KEEPS = "It keeps access to your account, encrypted, until you log out, for 30 days at most."
 KEEPS_NOT = "It keeps no access to your account."
+
+DESCRIBED = Markup('<meta name="description" content="Log in to this site with your Spotify account.">')
+UNLISTED = Markup('<meta name="robots" content="noindex">')
+
+LINKS = {
+    "home": Markup('<a href="{}">Home</a>\n'),
+    "login": Markup('<a href="{}">Log in</a>\n'),
+    "another": Markup('<a href="{}">Use another account</a>\n'),
+    "logout": Markup('<a href="{}" referrerpolicy="same-origin">Log out</a>\n'),
+}
+"""What an error page offers."""
+
+FIELDS = {
+    "id": "Spotify ID",
+    "account_id": "account ID",
+    "display_name": "name",
+    "images": "pictures",
+    "country": "country",
+    "email": "e-mail address",
+    "product": "subscription",
+    "followers": "number of followers",
+    "explicit_content": "filter for explicit content",
+    "type": "type of account",
+    "external_urls": "links to your profile",
+    "href": "links to your profile",
+    "uri": "links to your profile",
+}
+"""The fields of a profile, in words."""
+
+
+def content_security_policy(*pictures: str) -> str:
+    """Allow only our style sheet, the empty icon, Spotify's pictures, and those of other origins (CSP Level 3)."""
+    return (
+        f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; "
+        f"img-src data: {' '.join((*PICTURE_ORIGINS, *pictures))}; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'"
+    )
 
 
 def home(address: Address, scope: str, *, keeps_access: bool = False, ended: bool = False) -> str:
@@ -43,11 +76,12 @@ def home(address: Address, scope: str, *, keeps_access: bool = False, ended: boo
     """
     count = len(scope.split())
     return _page(
-        "Log in with Spotify",
+        ENDED if ended else WELCOME,
         "logged_out.html",
-        permissions=f"{count} permission" + ("" if count == 1 else "s"),
+        DESCRIBED,
+        why=WHY_ENDED if ended else WHY,
+        permissions=f"{count or 'no'} permission" + ("" if count == 1 else "s"),
         access=KEEPS if keeps_access else KEEPS_NOT,
-        ended=_template("ended.html") if ended else "",
         **_links(address),
     )
 
@@ -56,14 +90,15 @@ def home_of(user: User, address: Address) -> str:
     """The home page of a logged-in user."""
     profile, ends = user.profile, datetime.fromtimestamp(user.session_ends, UTC)
     return _page(
-        "Logged in with Spotify",
+        "You are logged in",
         "logged_in.html",
         id=profile.id,
         name=profile.display_name or profile.id,
-        picture=_template("picture.html").format(url=profile.picture) if profile.picture else "",
+        picture=_picture(profile),
         ends=f"{ends.day} {ends:%B %Y}",
         ends_at=ends.isoformat(),
-        stored=", ".join(profile.fields),
+        stored=_stored(profile),
+        data=profile.indented,
         access=_template("access.html").format(apps=SPOTIFY_APPS) if user.tokens else "",
         **_links(address),
     )
@@ -82,15 +117,43 @@ def ask_to_log_out(request: Request, token: str) -> str:
 
 def failure(error: LoginError, reference: str, request: Request | None) -> str:
     """What happened and what to do next. Without links where the app's own address is unknown."""
-    template = _template("links_with_logout.html" if error.offers_logout else "links.html")
-    urls = {name: request.link(f"/{name}") for name in ("login", "logout")} if request else {}
-    links = template.format(home=request.address.url("/"), **urls) if request else ""
-    about = {"message": error.message, "remedy": _linked(error.remedy), "reference": reference}
-    return _page(error.title, "failure.html", links=links, **about)
+    return _page(
+        error.title,
+        "failure.html",
+        kind=error.acts.name.lower(),
+        label=error.acts.value,
+        message=error.message,
+        remedy=_linked(error.remedy),
+        links=_offered(error, request) if request else "",
+        reference=reference,
+    )
+
+
+def _offered(error: LoginError, request: Request) -> Markup:
+    urls = {
+        "home": request.address.url("/"),
+        "login": request.link("/login"),
+        "another": request.link("/login", show_dialog="true"),
+        "logout": request.link("/logout"),
+    }
+    links = Markup("").join(LINKS[name].format(urls[name]) for name in error.offers)
+    return _template("links.html").format(links=links)
 
 
 def _links(address: Address) -> dict[str, str]:
     return {"login": address.url("/login"), "logout": address.url("/logout")}
+
+
+def _picture(profile: Profile) -> Markup:
+    return _template("picture.html" if profile.picture else "no_picture.html").format(url=profile.picture)
+
+
+def _stored(profile: Profile) -> Markup:
+    """The fields of a profile in words, each once; those that we do not know by their own names."""
+    names = profile.fields
+    known = [words for name, words in FIELDS.items() if name in names]
+    unknown = [name for name in names if name not in FIELDS]
+    return Markup("").join(Markup("<li>{}</li>\n").format(item) for item in dict.fromkeys(known + unknown))
 
 
 def _linked(text: str) -> Markup:
@@ -105,7 +168,7 @@ def _template(name: str) -> Markup:
     return Markup((HERE / name).read_text(encoding="utf-8"))  # noqa: S704 - ours, not a visitor's
 
 
-def _page(title: str, template: str, **values: str) -> str:
+def _page(title: str, template: str, meta: str = UNLISTED, **values: str) -> str:
     main = _template(template).format(title=title, **values)
     style = Markup(STYLE)  # noqa: S704 - ours, not a visitor's
-    return str(_template("layout.html").format(title=title, style=style, main=main))
+    return str(_template("layout.html").format(title=title, meta=meta, style=style, main=main))

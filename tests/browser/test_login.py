@@ -6,6 +6,7 @@ from playwright.sync_api import Page
 
 from tests.support.browser import log_in
 from tests.support.table import Table
+from tests.support.visitor import query_of
 from tests.support.world import World
 
 
@@ -165,3 +166,13 @@ def test_a_logout_removes_the_session_cookie_from_the_browser(page: Page, world:
     page.get_by_role("link", name="Log out").click()
     left = {cookie["name"] for cookie in page.context.cookies()}
     assert "spotify-session" not in left
+
+
+def test_a_failed_login_leaves_no_code_or_state_in_the_address_bar(page: Page, world: World) -> None:
+    page.goto(world.home)
+    log_in(page, "down")
+    assert page.inner_text("h1") == "Spotify is not available right now"
+    assert set(query_of(page.url)) == {"failure"}
+    shown = page.inner_text("main")
+    page.reload()
+    assert page.inner_text("main") == shown

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from tests.support.table import Table
 from tests.support.world import World, running_world
 
 SCREENSHOTS = PROJECT / "screenshots"
+PICTURE = "**/_simulator/pictures/pia.svg"
 NAME = "Wolfeschlegelsteinhausenbergerdorff" * 9
 State = Callable[[Page, World], None]
 
@@ -71,20 +71,40 @@ def as_persona(persona: str, user_id: str = "") -> State:
     return reach
 
 
-def without_picture(page: Page, world: World) -> None:
-    page.context.unroute(re.compile("^https://"))
-    page.context.route(
-        re.compile("^https://"), lambda route: route.fulfill(content_type="image/gif", body=b"")
-    )
+def picture_that_does_not_load(page: Page, world: World) -> None:
+    page.context.route(PICTURE, lambda route: route.fulfill(content_type="image/gif", body=b""))
     log_in(page)
 
 
+def with_exact_data(persona: str) -> State:
+    def reach(page: Page, _: World) -> None:
+        log_in(page, persona)
+        page.get_by_text("Show the exact data").click()
+
+    return reach
+
+
+def ended_elsewhere(page: Page, world: World) -> None:
+    log_in(page)
+    world.table.delete("7h3pr3m1uml1573n3r0000")
+    page.goto(world.home)
+
+
+def all_failures(page: Page, world: World) -> None:
+    consent(page, world)
+    for details in page.locator("summary").all():
+        details.click()
+
+
 STATES: dict[str, tuple[State, str]] = {
-    "logged out": (logged_out, "Log in with Spotify"),
-    "logged in": (as_persona("premium"), "Logged in with Spotify"),
-    "logged in without a picture": (without_picture, "Logged in with Spotify"),
-    "logged in with a long name": (as_persona("premium", NAME[:100]), "Logged in with Spotify"),
-    "logged in with an unusual profile": (as_persona("odd"), "Logged in with Spotify"),
+    "logged out": (logged_out, "Log in with your Spotify account"),
+    "logged out elsewhere": (ended_elsewhere, "You were logged out"),
+    "logged in": (as_persona("premium"), "You are logged in"),
+    "logged in with a picture that does not load": (picture_that_does_not_load, "You are logged in"),
+    "logged in with a development profile": (as_persona("development"), "You are logged in"),
+    "logged in with a long name": (as_persona("premium", NAME[:100]), "You are logged in"),
+    "logged in with exact data": (with_exact_data("premium"), "You are logged in"),
+    "logged in with an unusual profile": (with_exact_data("odd"), "You are logged in"),
     "login confirmation": (login_confirmation, "Log in again?"),
     "logout confirmation": (logout_confirmation, "Log out?"),
     "cancelled": (cancelled, "You cancelled the login"),
@@ -96,6 +116,7 @@ STATES: dict[str, tuple[State, str]] = {
     "Spotify unavailable": (as_persona("down"), "Spotify is not available right now"),
     "malformed profile": (as_persona("garbage"), "Spotify sent an unexpected response"),
     "Spotify consent": (consent, "Login on this machine asks who you are"),
+    "Spotify consent with all choices": (all_failures, "Login on this machine asks who you are"),
     "rejected by Spotify": (rejected_by_spotify, "Spotify refuses this request"),
 }
 
@@ -108,13 +129,13 @@ def test_a_page_fits_every_width_and_is_accessible(page: Page, world: World, tab
     inspect(page, name, title)
 
 
-def test_the_pages_of_kept_access_fit_every_width_and_are_accessible(page: Page, tmp_path: Path) -> None:
+def test_each_page_of_kept_access_fits_every_width_and_is_accessible(page: Page, tmp_path: Path) -> None:
     project = fork.create(tmp_path / "fork")
     with running_world({"TOKENS_KMS_ALIAS": fork.ALIAS}, project=project) as world:
         page.goto(world.home)
-        inspect(page, "logged out with kept access", "Log in with Spotify")
+        inspect(page, "logged out with kept access", "Log in with your Spotify account")
         log_in(page)
-        inspect(page, "logged in with kept access", "Logged in with Spotify")
+        inspect(page, "logged in with kept access", "You are logged in")
         (item,) = world.table.items()
         world.kept.age(item["account_id"]["S"])
         requests.post(f"{world.spotify}/_simulator/revoke", data={"user_id": "pia.premium"}, timeout=30)
@@ -141,11 +162,18 @@ def inspect(page: Page, name: str, title: str) -> None:
             take_screenshot(page, name, scheme, width)
         violations = Axe().run(page).response["violations"]
         assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in violations] == []
+    page.emulate_media(color_scheme="light")
+    page.set_viewport_size({"width": 640, "height": 720})
+    page.emulate_media(media="print")
+    take_screenshot(page, name, "print", 640)
+    page.emulate_media(media="screen", forced_colors="active")
+    take_screenshot(page, name, "forced-colors", 640)
+    page.emulate_media(forced_colors="none")
 
 
-def take_screenshot(page: Page, name: str, scheme: str, width: int) -> None:
+def take_screenshot(page: Page, name: str, look: str, width: int) -> None:
     """Save a screenshot of a page."""
-    page.screenshot(path=SCREENSHOTS / f"{name.replace(' ', '-')}-{scheme}-{width}.png", full_page=True)
+    page.screenshot(path=SCREENSHOTS / f"{name.replace(' ', '-')}-{look}-{width}.png", full_page=True)
 
 
 def test_every_link_is_reachable_by_keyboard_with_a_visible_focus(page: Page, world: World) -> None:
@@ -157,32 +185,30 @@ def test_every_link_is_reachable_by_keyboard_with_a_visible_focus(page: Page, wo
         assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     assert reached == page.locator("a").all_inner_texts()
     page.keyboard.press("Shift+Tab")
-    page.keyboard.press("Shift+Tab")
     page.keyboard.press("Enter")
     page.wait_for_url(f"{world.spotify}/authorize**")
 
 
 def test_the_layout_does_not_shift_when_the_picture_loads(page: Page, world: World, table: Table) -> None:
-    tops = []
-    for loads in (True, False):
-        page.context.unroute(re.compile("^https://"))
-        page.context.route(
-            re.compile("^https://"),
-            lambda route, loads=loads: (
-                route.fulfill(content_type="image/svg+xml", body="<svg/>") if loads else None
-            ),
-        )
-        page.goto(world.home, wait_until="domcontentloaded")
-        if loads:
-            log_in(page)
-        tops.append(page.locator(".name").bounding_box())
-    assert tops[0] == tops[1]
+    page.goto(world.home)
+    log_in(page)
+    loaded = page.locator(".name").bounding_box()
+    page.context.route(PICTURE, lambda route: None)
+    page.goto(world.home, wait_until="domcontentloaded")
+    assert page.locator(".name").bounding_box() == loaded
+
+
+def test_the_picture_of_a_simulated_user_is_shown(page: Page, world: World, table: Table) -> None:
+    page.goto(world.home)
+    log_in(page)
+    assert page.locator("img").get_attribute("src") == f"{world.spotify}/_simulator/pictures/pia.svg"
+    assert page.evaluate("document.querySelector('img').naturalWidth") == 300
 
 
 def test_a_page_is_readable_without_its_style_sheet(page: Page, world: World) -> None:
     page.goto(world.home)
     page.evaluate("document.querySelector('style').remove()")
-    assert page.inner_text("main").split("\n")[0] == "Log in with Spotify"
+    assert page.inner_text("main").split("\n")[0] == "Log in with your Spotify account"
     assert page.evaluate("getComputedStyle(document.querySelector('h1')).fontSize") == "32px"
 
 

@@ -118,6 +118,12 @@ def test_a_browser_can_log_in_at_the_deployed_url(deployed: Emulator, page: Page
     assert "User ID: None" in page.inner_text("main")
 
 
+def test_the_api_compresses_responses_of_a_kilobyte_or_more(deployed: Emulator) -> None:
+    """The emulator keeps this setting of API Gateway, but does not compress."""
+    (api,) = deployed.client("apigateway").get_rest_apis()["items"]
+    assert api["minimumCompressionSize"] == 1024
+
+
 def test_the_table_the_log_and_the_alarms_are_as_documented(deployed: Emulator) -> None:
     dynamodb, logs = deployed.client("dynamodb"), deployed.client("logs")
     table = dynamodb.describe_table(TableName=TABLE)["Table"]

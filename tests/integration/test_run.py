@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
+import re
 import shutil
 import signal
 import socket
 import stat
 import subprocess
+import sys
 import termios
 import time
 from collections.abc import Iterator
@@ -19,6 +21,7 @@ import pytest
 import requests
 
 from deploy import PROJECT
+from simulator.spotify import Application
 from tests.support.servers import (
     Process,
     clean_environment,
@@ -143,6 +146,98 @@ def processes_in(folder: Path) -> list[str]:
             if (process / "cwd").readlink() == folder:
                 found.append((process / "cmdline").read_text())
     return found
+
+
+@pytest.mark.parametrize("killed", ["make", "python"])
+def test_killing_make_run_ends_its_servers_too(clone: Path, killed: str) -> None:
+    port = free_port()
+    (clone / ".venv").symlink_to(sys.prefix)
+    shutil.copy(PROJECT / "Makefile", clone)
+    with running(["make", "--assume-old=.venv/ready-to-run", "run", f"PORT={port}"], cwd=clone) as program:
+        ports = ports_of(program)
+        (child,) = Path(f"/proc/{program.pid}/task/{program.pid}/children").read_text().split()
+        os.kill(program.pid if killed == "make" else int(child), signal.SIGKILL)
+        wait_until(lambda: all(is_free(port) for port in ports), 5)
+        program.wait()
+    assert processes_in(clone) == []
+
+
+CLOSED = "http://127.0.0.1:1"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"), CLOSED),
+        {"AWS_PROFILE": "unknown"},
+        {"HOME": "home"},
+    ],
+    ids=["proxies", "profile", "file"],
+)
+def test_proxies_and_aws_settings_of_the_user_have_no_effect(clone: Path, given: dict[str, str]) -> None:
+    config = clone / "home" / ".aws" / "config"
+    config.parent.mkdir(parents=True)
+    config.write_text("[default\nbroken")
+    port = free_port()
+    with run(clone, port, given) as program:
+        ports_of(program)
+        visitor = HttpVisitor(f"http://127.0.0.1:{port}")
+        visitor.log_in()
+        assert visitor.see_id() == "pia.premium"
+    assert "Traceback" not in program.output
+
+
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB"])
+def test_with_an_aws_of_the_users_own_they_do_not_stop_make_run(clone: Path, name: str) -> None:
+    port, given = free_port(), {"AWS_PROFILE": "unknown", "HTTP_PROXY": CLOSED}
+    with run(clone, port, {name: CLOSED, "TOKENS_KMS_ALIAS": "alias/tokens", **given}) as program:
+        ports_of(program)
+        assert HttpVisitor(f"http://127.0.0.1:{port}").see_id() == "None"
+    assert "Traceback" not in program.output
+
+
+def test_the_emulated_aws_alone_ignores_them_too() -> None:
+    given = {"HTTP_PROXY": CLOSED, "AWS_PROFILE": "unknown"}
+    with running(python("-m", "local.aws", "--port", "0"), given) as program:
+        program.wait_for("export AWS_ENDPOINT_URL=http://127")
+
+
+def test_a_traceback_of_a_bug_is_printed_in_the_terminal_and_not_on_the_page(clone: Path) -> None:
+    app = (clone / "app.py").read_text()
+    bug = '\n\n@app.route("/bug")\n@web.view("bug")\ndef bug(request: Request) -> web.Result:\n    raise ValueError("why")\n'
+    (clone / "app.py").write_text(app + bug)
+    port = free_port()
+    with run(clone, port) as program:
+        ports_of(program)
+        reply = HttpVisitor(f"http://127.0.0.1:{port}").get("/bug")
+        program.wait_for(
+            r'(?s)Traceback .*app\.py", line \d+, in bug\n.*\nValueError: why\n.*GET /bug 500  failed; bug'
+        )
+    assert reply.status == 500
+    assert "ValueError" not in reply.text
+
+
+def test_an_unusable_secret_key_file_is_reported(clone: Path) -> None:
+    (clone / ".local").touch()
+    with run(clone, free_port()) as program:
+        assert program.wait() == 1
+    assert f"Could not use {clone}/.local/secret-key, this machine's signing key: " in program.output
+    assert "\n    export SECRET_KEY=" in program.output
+    assert "Traceback" not in program.output
+
+
+def test_the_simulator_alone_prints_what_to_export() -> None:
+    with running(python("-m", "simulator", "--port", "0", "--client-id", "mine")) as program:
+        exports = program.wait_for(r"(?s)To use it:\n\n(.*SPOTIFY_CLIENT_SECRET=\S+)")[1]
+    named = dict(line.removeprefix("export ").split("=", 1) for line in exports.splitlines())
+    url = named["SPOTIFY_ACCOUNTS_URL"]
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url)
+    assert named == {
+        "SPOTIFY_ACCOUNTS_URL": url,
+        "SPOTIFY_API_URL": url,
+        "SPOTIFY_CLIENT_ID": "mine",
+        "SPOTIFY_CLIENT_SECRET": Application.client_secret,
+    }
 
 
 def test_a_port_in_use_is_reported_at_once(clone: Path) -> None:
@@ -291,7 +386,11 @@ def test_make_run_never_sends_tokens_to_aws_if_only_dynamodb_is_elsewhere(clone:
     with running(table) as emulator:
         url = emulator.wait_for(r"http://[\w.:]+")[0]
         port = free_port()
-        settings = {"TOKENS_KMS_ALIAS": "alias/tokens", "AWS_ENDPOINT_URL_DYNAMODB": url}
+        settings = {
+            "TOKENS_KMS_ALIAS": "alias/tokens",
+            "AWS_ENDPOINT_URL_DYNAMODB": url,
+            "HTTP_PROXY": CLOSED,
+        }
         with run(clone, port, settings) as program:
             assert "KMS key in memory, alias/tokens" in program.wait_for(r"(?s)Log in at.*Ctrl-C")[0]
             visitor = HttpVisitor(f"http://127.0.0.1:{port}")

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.support import chromium
-
-PORTRAIT = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 96 96"><rect width="96" height="96" fill="#c98f6b"/>
-<circle cx="48" cy="40" r="18" fill="#f6e3d0"/><path d="M12 96a36 34 0 0 1 72 0z" fill="#5b6fa8"/></svg>"""
-"""Replaces Spotify's pictures, which would need the network."""
 
 
 @pytest.fixture(scope="session")
@@ -35,9 +30,6 @@ def page(browser: Browser) -> Iterator[Page]:
     messages: list[str] = []
     context.on("console", lambda message: messages.append(message.text))
     context.on("weberror", lambda error: messages.append(str(error.error)))
-    context.route(
-        re.compile("^https://"), lambda route: route.fulfill(content_type="image/svg+xml", body=PORTRAIT)
-    )
     yield page
     context.close()
     expected = (
@@ -53,6 +45,7 @@ def page(browser: Browser) -> Iterator[Page]:
 def log_in(page: Page, persona: str = "premium", user_id: str = "") -> None:
     """Log in from the home page, as one of the simulator's personas."""
     page.get_by_role("link", name="Log in with Spotify").click()
+    page.locator("details").evaluate_all("all => all.forEach(details => { details.open = true })")
     page.locator(f"input[value={persona}]").check()
     page.get_by_label("Another user ID").fill(user_id)
     page.get_by_role("button", name="Agree").click()

@@ -96,7 +96,7 @@ class TestReturning:
         assert visitor.get("/logout?return_to=//evil.example").location == f"{STAGE_URL}/"
 
     def test_other_routes_ignore_the_parameter(self, visitor: GatewayVisitor) -> None:
-        assert visitor.get("/callback?return_to=/account").links == [f"{STAGE_URL}/login", f"{STAGE_URL}/"]
+        assert visitor.get("/callback?return_to=/account").links == [f"{STAGE_URL}/", f"{STAGE_URL}/login"]
 
     @pytest.mark.parametrize("path", ["/login", "/logout"])
     def test_a_page_that_asks_leads_there_either_way(self, visitor: GatewayVisitor, path: str) -> None:
@@ -164,7 +164,7 @@ class TestWhoAmI:
     def test_an_ended_session_is_explained_until_the_next_login(
         self, visitor: GatewayVisitor, table: Table
     ) -> None:
-        sentence = "You were logged out on another device or by this site."
+        sentence = "You logged out on another device, or this site ended your session."
         assert sentence not in visitor.get("/").words
         visitor.log_in()
         (item,) = table.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from datetime import datetime, timedelta
 from typing import Any, Self
 
@@ -10,7 +11,9 @@ import pytest
 
 from chalicelib import log as logs
 from chalicelib import services
+from deploy import PROJECT
 from tests.support.gateway import GatewayVisitor, event, invoke
+from tests.support.servers import clean_environment, python
 from tests.support.visitor import query_of
 from tests.support.world import SECRET_KEY
 
@@ -108,6 +111,37 @@ def test_a_bug_gives_an_error_page_and_a_log_line_without_its_message(
     assert "a secret" not in reply.text + str(log)
     assert re.fullmatch(r"RuntimeError test_log\.py:\d+", log[-1]["error"])
     assert reply.headers["x-content-type-options"] == "nosniff"
+
+
+FUNCTION_WITH_A_BUG = """
+import logging
+logging.basicConfig(level=logging.DEBUG)  # as on Lambda, the root logger has a handler
+from app import app
+from chalicelib import services
+from tests.support.gateway import event
+
+def broken(request):
+    raise RuntimeError("a secret")
+
+services.config = broken
+app(event("/login"), None)
+"""
+
+
+def test_a_function_prints_neither_the_traceback_nor_the_message_of_a_bug() -> None:
+    function = clean_environment({"AWS_LAMBDA_FUNCTION_NAME": "spotify-login-test"})
+    done = subprocess.run(
+        python("-c", FUNCTION_WITH_A_BUG),
+        cwd=PROJECT,
+        env=function,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=True,
+    )
+    assert '"error": "RuntimeError <string>:9"' in done.stdout
+    assert "a secret" not in done.stdout
+    assert "Traceback" not in done.stdout
 
 
 def test_the_local_reference_is_generated_and_never_taken_from_a_header(log: list[dict[str, Any]]) -> None:

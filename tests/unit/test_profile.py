@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from chalicelib.errors import ProfileInvalid
 from chalicelib.profile import Profile
 
+SIMULATOR = "http://127.0.0.1:8001"
 JSON = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text()),
     lambda inner: st.one_of(st.lists(inner), st.dictionaries(st.text(), inner)),
@@ -38,6 +39,30 @@ def test_account_id_is_the_key_if_spotify_sends_one() -> None:
 def test_the_whole_profile_is_kept_as_spotify_sent_it() -> None:
     text = '{"id": "x", "a": 1.10, "b": 1e400, "c": 12345678901234567890123, "d": "\\ud83d"}'
     assert Profile.parse(text).text == text
+
+
+@given(st.dictionaries(st.text(), JSON), st.sampled_from([None, 3]), st.booleans())
+def test_the_indented_text_differs_only_in_white_space(
+    fields: dict[str, Any], indent: int | None, ascii_only: bool
+) -> None:
+    written = json.dumps({**fields, "id": "x"}, indent=indent, ensure_ascii=ascii_only)
+    indented = Profile.parse(written).indented
+    assert json.dumps(json.loads(indented)) == json.dumps(json.loads(written))
+
+
+def test_the_indented_text_keeps_the_spelling_of_numbers_and_has_one_value_on_each_line() -> None:
+    text = '{"id":"a, b","a":[ ],"b":[1.10,1e400,{}]}'
+    assert Profile.parse(text).indented.splitlines() == [
+        "{",
+        '  "id": "a, b",',
+        '  "a": [ ],',
+        '  "b": [',
+        "    1.10,",
+        "    1e400,",
+        "    {}",
+        "  ]",
+        "}",
+    ]
 
 
 @pytest.mark.parametrize("user_id", ["#?/%+", "<b>\"'&", "👩‍🎤", "\u202eabc", "x" * 2045, "\x00"])
@@ -91,6 +116,23 @@ def test_a_profile_can_be_shown_whatever_its_other_fields_contain(fields: dict[s
 )
 def test_only_pictures_on_spotifys_hosts_are_shown(url: Any, shown: bool) -> None:
     assert (parse(id="x", images=[{"url": url}]).picture == url) is shown or url is None
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (f"{SIMULATOR}/_simulator/pictures/pia.svg", True),
+        (f"{SIMULATOR}0/pia.svg", False),
+        (f"{SIMULATOR}@evil.example/pia.svg", False),
+        (f"{SIMULATOR}/pia.svg\n", False),
+        ("http://127.0.0.1/pia.svg", False),
+        ("https://i.scdn.co/image/ab", True),
+    ],
+)
+def test_a_picture_on_a_simulator_is_shown_only_if_it_is_in_use(url: str, shown: bool) -> None:
+    text = json.dumps({"id": "x", "images": [{"url": url}]})
+    assert (Profile.parse(text, SIMULATOR).picture == url) is shown
+    assert (Profile.parse(text).picture == url) is url.startswith("https:")
 
 
 def test_the_first_usable_picture_is_shown() -> None:

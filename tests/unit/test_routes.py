@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import json
 import re
 import time
@@ -43,11 +44,7 @@ class TestHome:
         reply = invoke(event("/"))
         assert reply.status == 200
         assert "User ID: None" in reply.text
-        assert reply.links == [
-            f"{STAGE_URL}/login",
-            f"{STAGE_URL}/login?show_dialog=true",
-            f"{STAGE_URL}/logout",
-        ]
+        assert reply.links == [f"{STAGE_URL}/login", f"{STAGE_URL}/logout"]
 
     @pytest.mark.parametrize(
         ("scope", "permissions"),
@@ -71,16 +68,63 @@ class TestHome:
         end = datetime.fromisoformat(re.findall(r'<time datetime="([^"]+)"', reply.text)[0])
         assert abs(end.timestamp() - time.time() - days * DAY) < 10
         assert f">{end.day} {end:%B %Y}</time>" in reply.text
+        assert re.findall("<li>(.*)</li>", reply.text) == [
+            "Spotify ID",
+            "account ID",
+            "name",
+            "pictures",
+            "country",
+            "e-mail address",
+            "subscription",
+            "number of followers",
+            "filter for explicit content",
+            "type of account",
+            "links to your profile",
+        ]
         (item,) = table.items()
-        for name in json.loads(item["profile"]["S"]):
-            assert name in reply.words
+        (shown,) = re.findall("(?s)<pre>(.*?)</pre>", reply.text)
+        assert json.loads(html.unescape(shown)) == json.loads(item["profile"]["S"])
+
+    def test_an_unknown_field_of_the_profile_is_shown_by_its_own_name(
+        self, visitor: GatewayVisitor, table: Table
+    ) -> None:
+        visitor.log_in()
+        (item,) = table.items()
+        table.put({**item, "profile": {"S": '{"<new>_field": 1, "id": "pia.premium"}'}})
+        fields = re.findall("<li>(.*)</li>", visitor.get("/").text)
+        assert fields == ["Spotify ID", "&lt;new&gt;_field"]
+
+    def test_a_picture_is_allowed_and_shown_only_from_spotify_or_the_simulator_in_use(
+        self, visitor: GatewayVisitor, spotify: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        visitor.log_in("premium")
+        reply = visitor.get("/")
+        assert f'src="{spotify}/_simulator/pictures/pia.svg"' in reply.text
+        allowed = "data: https://i.scdn.co https://platform-lookaside.fbsbx.com"
+        assert f"img-src {allowed} {spotify};" in reply.headers["content-security-policy"]
+        monkeypatch.delenv("SPOTIFY_API_URL")
+        reply = visitor.get("/")
+        assert reply.user_id == "pia.premium"
+        assert "<img" not in reply.text
+        assert f"img-src {allowed};" in reply.headers["content-security-policy"]
+        assert spotify not in str(reply.headers)
+
+    def test_search_engines_may_list_only_the_home_page_of_a_logged_out_visitor(
+        self, visitor: GatewayVisitor
+    ) -> None:
+        home, noindex = visitor.get("/").text, '<meta name="robots" content="noindex">'
+        assert '<meta name="description"' in home
+        assert noindex not in home
+        assert noindex in visitor.get("/callback").text
+        visitor.log_in()
+        assert noindex in visitor.get("/").text
+        assert noindex in visitor.get("/logout", {"Sec-Fetch-Site": "cross-site"}).text
 
     def test_the_home_page_shows_the_logged_in_user(self, visitor: GatewayVisitor) -> None:
         visitor.log_in("premium")
         reply = visitor.get("/")
         assert "User ID: pia.premium" in reply.text
         assert "Pia Premium" in reply.words
-        assert 'src="https://i.scdn.co/image/ab6775700000ee85pia"' in reply.text
 
     def test_names_from_spotify_are_escaped(self, visitor: GatewayVisitor) -> None:
         visitor.log_in("odd")
@@ -251,6 +295,15 @@ class TestLogin:
     ) -> None:
         monkeypatch.setenv("SPOTIFY_SCOPE", "user-read-email")
         assert query_of(visitor.begin())["scope"] == "user-read-email"
+
+    def test_a_login_can_request_no_scope(
+        self, visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SPOTIFY_SCOPE", "none")
+        assert "scope" not in query_of(visitor.begin())
+        assert "Spotify will ask you for no permissions." in visitor.get("/").words
+        assert visitor.log_in().status == 307
+        assert visitor.see_id() == "pia.premium"
 
     def test_show_dialog_lets_the_user_choose_another_account(self, visitor: GatewayVisitor) -> None:
         assert query_of(visitor.get("/login?show_dialog=true").location)["show_dialog"] == "true"

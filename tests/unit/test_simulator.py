@@ -23,7 +23,7 @@ from simulator import __main__ as command
 from simulator import failures, music
 from simulator.loopback import serve
 from simulator.personas import PERSONAS
-from simulator.spotify import Application, create_app
+from simulator.spotify import SCOPES, Application, create_app
 from tests.support.visitor import query_of
 
 VERIFIER = "v" * 43
@@ -101,6 +101,33 @@ def test_shows_a_consent_page_and_redirects_to_the_app(spotify: FlaskClient) -> 
     assert "Set-Cookie" not in page.headers
     reply = spotify.post("/authorize", query_string=REQUEST, data={"decision": "cancel"})
     assert reply.location == "http://127.0.0.1:5000/callback?error=access_denied&state=a+state"
+
+
+def test_the_consent_page_shows_people_with_pictures_and_then_failures(spotify: FlaskClient) -> None:
+    page = spotify.get("/authorize/consent", query_string=REQUEST).text
+    people, _, failures = page.partition("<summary>Try a failure</summary>")
+    assert re.findall('name="persona" value="([^"]+)"', people) == ["premium", "development", "odd"]
+    pictures = re.findall('<img src="([^"]+)" alt=""', people)
+    assert len(pictures) == 3
+    assert all(spotify.get(path).status_code == 200 for path in pictures)
+    assert len(re.findall('name="persona" value="', failures)) == len(PERSONAS) - 3
+
+
+def test_the_consent_page_explains_every_scope(spotify: FlaskClient) -> None:
+    scopes = " ".join(sorted(SCOPES))
+    page = spotify.get("/authorize/consent", query_string={**REQUEST, "scope": scopes}).text
+    assert re.findall("<li>[A-Za-z ,-]+ <code>([a-z-]+)</code></li>", page) == sorted(SCOPES)
+
+
+def test_a_profile_names_a_picture_that_the_simulator_serves_to_every_site(spotify: FlaskClient) -> None:
+    profile = get(spotify, "/v1/me", log_in(spotify)["access_token"]).json
+    (image,) = profile["images"]
+    assert image["url"] == "http://localhost/_simulator/pictures/pia.svg"
+    reply = spotify.get(image["url"])
+    assert (reply.status_code, reply.mimetype) == (200, "image/svg+xml")
+    assert reply.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
+    assert reply.headers["Cache-Control"] == "public, max-age=86400"
+    assert spotify.get("/_simulator/pictures/nobody.svg").status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""What we believe about Spotify's HTTP behavior, checked against the simulator and, by `make contract`, against Spotify."""

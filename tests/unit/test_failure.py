@@ -1,0 +1,106 @@
+"""A browser's failed callback is shown at an address without code and state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from chalicelib import errors
+from chalicelib.errors import LoginError
+from tests.support.gateway import STAGE_URL, GatewayVisitor, event, invoke
+from tests.support.visitor import Reply, query_of
+
+BROWSER = {"Sec-Fetch-Dest": "document", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "cross-site"}
+
+
+def fail(visitor: GatewayVisitor, persona: str = "", login: str = "/login") -> tuple[Reply, Reply]:
+    """Fail at Spotify in a browser, by default by cancelling; returns the responses to both callbacks."""
+    at_spotify = visitor.get(login).location
+    first = visitor.get(
+        visitor.agree(at_spotify, persona) if persona else visitor.cancel(at_spotify), BROWSER
+    )
+    assert first.status == 307
+    return first, open_later(visitor, first.location)
+
+
+def open_later(visitor: GatewayVisitor, url: str) -> Reply:
+    """Open a URL with a request ID of its own."""
+    sent = event(url.removeprefix(STAGE_URL), BROWSER)
+    sent["requestContext"]["requestId"] = "another-request"
+    return invoke(sent)
+
+
+def reference(reply: Reply) -> str:
+    return reply.words.partition("Reference: ")[2].partition("\n")[0]
+
+
+def test_a_browser_is_redirected_to_an_address_without_code_and_state(visitor: GatewayVisitor) -> None:
+    first, page = fail(visitor)
+    assert first.location.startswith(f"{STAGE_URL}/callback?")
+    assert set(query_of(first.location)) == {"failure"}
+    assert first.text == ""
+    assert page.status == 400
+    assert "You cancelled the login" in page.words
+
+
+def test_the_reference_is_that_of_the_logged_failure(
+    visitor: GatewayVisitor, log: list[dict[str, Any]]
+) -> None:
+    _, page = fail(visitor, "down")
+    _, failed = log
+    assert (failed["reason"], failed["status"]) == ("spotify_unavailable", 502)
+    assert reference(page) == failed["request_id"] != "another-request"
+    assert page.status == 502
+
+
+def test_a_reload_shows_the_same_page(visitor: GatewayVisitor) -> None:
+    first, page = fail(visitor)
+    assert open_later(visitor, first.location) == page
+
+
+def test_the_page_says_how_long_to_wait(visitor: GatewayVisitor) -> None:
+    _, page = fail(visitor, "rate-limited")
+    assert page.status == 503
+    assert page.headers["retry-after"] == "5"
+    assert "Log in again in 5 seconds." in page.words
+
+
+def test_the_next_login_still_returns_to_where_this_one_would_have(visitor: GatewayVisitor) -> None:
+    _, page = fail(visitor, login="/login?return_to=/account")
+    assert f"{STAGE_URL}/login?return_to=%2Faccount" in page.links
+
+
+def test_a_program_gets_the_page_at_once(visitor: GatewayVisitor) -> None:
+    assert visitor.get(visitor.cancel(visitor.begin())).status == 400
+
+
+def test_a_login_that_succeeds_is_redirected_as_always(visitor: GatewayVisitor) -> None:
+    assert visitor.get(visitor.agree(visitor.begin()), BROWSER).location == f"{STAGE_URL}/"
+
+
+@pytest.mark.parametrize("query", ["failure=x", "failure=", "failure={0}&failure={0}", "failure={1}"])
+def test_an_address_that_we_did_not_sign_is_a_bad_request(visitor: GatewayVisitor, query: str) -> None:
+    signed = query_of(fail(visitor)[0].location)["failure"]
+    forged = ("A" if signed[0] != "A" else "B") + signed[1:]
+    reply = visitor.get(f"/callback?{query.format(signed, forged)}", BROWSER)
+    assert reply.status == 400
+    assert "This address is not complete" in reply.words
+
+
+def test_without_a_key_the_page_is_shown_at_the_callback(
+    visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    callback = visitor.cancel(visitor.begin())
+    monkeypatch.delenv("SECRET_KEY")
+    reply = visitor.get(callback, BROWSER)
+    assert reply.status == 500
+    assert "This site is not set up yet" in reply.words
+
+
+def test_every_error_can_be_shown_at_its_own_address() -> None:
+    kinds: list[type[LoginError]] = [LoginError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+        if not kind.__subclasses__() or kind is LoginError:
+            assert type(errors.of(kind.reason)) is kind
