@@ -111,6 +111,7 @@ def _alias_problem(alias: str) -> str:
 def _environment(port: int) -> tuple[dict[str, str], list[str]]:
     """Start or create what is missing. Returns the app's environment and the notes of the banner."""
     environment = dict(os.environ)
+    environment["MAKE_RUN"] = "yes"  # local/server.py then exits with this process
     environment["SECRET_KEY"] = environment.get("SECRET_KEY") or _secret_key()
     return environment, [_provide_spotify(environment, port), _provide_aws(environment)]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import stat
 import sys
 import threading
 from collections.abc import Iterator
@@ -109,7 +108,7 @@ def main() -> None:
     watcher.OSUtils = AppFiles  # type: ignore[attr-defined]
     chalice.local.LocalDevServer.__init__.__defaults__ = (Handler, Server)  # for handler_cls and server_cls
     threading.excepthook = _explain
-    if stat.S_ISFIFO(os.fstat(0).st_mode):
+    if "MAKE_RUN" in os.environ:
         threading.Thread(target=_exit_with_parent, daemon=True).start()
     logging.getLogger(EVENTS).addFilter(Handler.take_event)
     logging.getLogger(BUGS).addHandler(logging.StreamHandler())

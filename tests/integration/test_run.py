@@ -23,6 +23,7 @@ import requests
 from deploy import PROJECT
 from simulator.spotify import Application
 from tests.support.servers import (
+    PATIENCE,
     Process,
     clean_environment,
     free_port,
@@ -61,7 +62,7 @@ def ports_of(program: Process) -> list[int]:
     return [int(banner[1]), int(banner[2])]
 
 
-def wait_until(condition: object, seconds: float = 15) -> None:
+def wait_until(condition: object, seconds: float = PATIENCE) -> None:
     assert callable(condition)
     deadline = time.monotonic() + seconds
     while not condition():
@@ -157,7 +158,7 @@ def test_killing_make_run_ends_its_servers_too(clone: Path, killed: str) -> None
         ports = ports_of(program)
         (child,) = Path(f"/proc/{program.pid}/task/{program.pid}/children").read_text().split()
         os.kill(program.pid if killed == "make" else int(child), signal.SIGKILL)
-        wait_until(lambda: all(is_free(port) for port in ports), 5)
+        wait_until(lambda: all(is_free(port) for port in ports), 10)
         program.wait()
     assert processes_in(clone) == []
 
@@ -303,6 +304,14 @@ def test_the_server_reports_a_port_that_was_just_taken_and_exits(clone: Path) ->
             program.wait()
     assert f"Could not open port {port}: Address already in use." in program.output
     assert "Traceback" not in program.output
+
+
+def test_the_server_alone_runs_on_after_its_stdin_closes(clone: Path) -> None:
+    port = free_port()
+    server = python("-m", "local.server", "--host", "127.0.0.1", "--port", str(port), "--no-autoreload")
+    with running(["sh", "-c", f"echo | {' '.join(server)}"], {"AWS_DEFAULT_REGION": "us-east-1"}, clone):
+        wait_until_served(port)
+        assert HttpVisitor(f"http://127.0.0.1:{port}").see_id() == "None"
 
 
 def test_make_run_leaves_the_terminal_settings_unchanged(clone: Path) -> None:
