@@ -24,8 +24,8 @@ test: .venv/ready .runtime/ready .emulator/ready ## Run all tests and measure co
 screenshots: .venv/ready ## Take screenshots of every page, and update those in README.md
 	@$(BIN)/python -c "$$NEEDS_CHROMIUM"
 	@$(BIN)/python -m pytest -q -k fits_every_width tests/browser
-	@cp screenshots/logged-in-light-640.png docs/home-light.png
-	@cp screenshots/logged-in-dark-640.png docs/home-dark.png
+	@cp screenshots/logged-out-light-640.png docs/logged-out.png
+	@cp screenshots/logged-in-light-640.png docs/logged-in.png
 
 define NEEDS_CHROMIUM
 import sys

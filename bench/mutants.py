@@ -84,8 +84,8 @@ SIGNED = 'self._signer.unsign(sealed or "").decode("ascii")'
 UNKNOWN = "raise LoginUnknown(dropped=len(self._live()) >= MOST)"
 ANY_ATTEMPT = 'return Attempt(state, "v" * 43)'
 CANCELLED = 'raise Cancelled if self.error == "access_denied" else AuthorizationRefused'
-NO_PROFILE = "if profile is None: return None"
-ANY_PROFILE = 'profile = profile or Profile(session.account_key, "x", None, None, "{}")'
+NOT_FOUND = "if found is None: return None"
+ANYONE = """found = found or __import__("chalicelib.users").users.Found(Profile.parse('{"id": "x"}'), b"")"""
 SAME_USER = "before if same_user else None"
 
 MUTANTS = [
@@ -97,7 +97,7 @@ MUTANTS = [
         ("A2", "spotify.Spotify.exchange", "code_verifier", '"v" * 43'),
         ("A3", "cookies.Jar.__init__", '"; Path=/; HttpOnly; SameSite=Lax"', '"; Path=/; SameSite=Lax"'),
         ("A3", "login._name", "hashlib.sha256(state.encode()).hexdigest()[:8]", '"00000000"'),
-        ("A4", "oauth.authorization_url", "config.scope", '(__import__("app").app.current_request.query_params or {}).get("scope", config.scope)'),
+        ("A4", "oauth.authorization_url", '{"scope": config.scope}', '{"scope": (__import__("app").app.current_request.query_params or {}).get("scope", config.scope)}'),
         ("A5", "services.settings", "(*NAMES, *AWS_NAMES)", '[name for name in (*NAMES, *AWS_NAMES) if name != "SPOTIFY_SCOPE"]'),
         ("A6", "oauth.authorization_url", "config.client_id", "config.client_secret"),
         ("B1", "login.Attempts.spend", UNKNOWN, ANY_ATTEMPT),
@@ -114,7 +114,7 @@ MUTANTS = [
         ("B7", "oauth._single", "not _VALUE.fullmatch(values[0])", "False"),
         ("B8", "oauth.Callback.authorization_code", CANCELLED, "raise AuthorizationRefused"),
         ("B9", "oauth.Callback.authorization_code", CANCELLED, "raise BadRequest(exec(f'BadRequest.message = __import__(\"markupsafe\").Markup({self.error!r})'))"),
-        ("B10", "spotify._access_token", "not isinstance(token, str)", "False"),
+        ("B10", "spotify._text", 'value if isinstance(value, str) else ""', "value"),
         ("B10", "spotify._raise_for_status", "response.status != 200", "False"),
         ("B11", "spotify._profile", "response.status == 403", "False"),
         ("B11", "profile._is_key", "isinstance(value, str) and 0 < len(value.encode()) <= KEY_BYTES", "True"),
@@ -141,19 +141,19 @@ MUTANTS = [
         ("C9", "sessions.Sessions._write", "encode(key)", 'encode(key + " Pia")'),
         ("D1", "users.Users._update", "secrets.token_urlsafe(16)", "secrets.token_urlsafe(2)"),
         ("D1", "sessions.Sessions.open", "secrets.token_urlsafe(12)", "secrets.token_urlsafe(2)"),
-        ("D2", "sessions.Sessions.current_user", NO_PROFILE, ANY_PROFILE),
+        ("D2", "sessions.Sessions.current_user", NOT_FOUND, ANYONE),
         ("D3", "claims.Claims.ends", "min(self.issued + IDLE, self.login_time + LIFETIME)", "self.issued + IDLE"),
         ("D3", "users._read", 'int(item["expires_at"]["N"]) > time.time()', "True"),
         ("D4", "claims.Claims.ends", "min(self.issued + IDLE, self.login_time + LIFETIME)", "self.login_time + LIFETIME"),
         ("D5", "claims", "IDLE = 7 * DAY", "IDLE = 8 * DAY"),
         ("D5", "users", '"login_id = if_not_exists(login_id, :fresh)"', '"login_id = :fresh"'),
-        ("D5", "users.Users.end", "_END_ONE", '("login_id = :fresh", "ADD ended :ended", f"{_LIVE} AND {_ROOM}")'),
+        ("D5", "users.Users._end", "_END_ONE", '_END_ONE._replace(sets=("login_id = :fresh",))'),
         ("D6", "services.sessions", "config(request).secret_keys", "config(request).secret_keys[-1:]"),
         ("D6", "services.sessions", "config(request).secret_keys", "config(request).secret_keys[::-1]"),
-        ("D7", "sessions.Sessions.current_user", NO_PROFILE, ANY_PROFILE),
+        ("D7", "sessions.Sessions.current_user", NOT_FOUND, ANYONE),
         ("D8", "cookies.Seal.open", SIGNED, UNSIGNED),
-        ("D9", "users.Users.find", "self._client().get_item(**where, ConsistentRead=True)", "self._client().get_item(**where)"),
-        ("D10", "users.Users._update", "int(time.time()) + LIFETIME", "int(time.time()) - 1"),
+        ("D9", "table.Table.read", "self._client().get_item(**where, ConsistentRead=True)", "self._client().get_item(**where)"),
+        ("D10", "users._Login.values", "int(time.time()) + LIFETIME", "int(time.time()) - 1"),
         ("D10", "users.Users.remember", "not _is_usable(item)", "False"),
         ("E1", "users._read", 'hmac.compare_digest(item["login_id"]["S"].encode(), session.login_id.encode())', "True"),
         ("E1", "users.Users.forget", "_LIVE", '"attribute_exists(login_id) AND :login_id = :login_id AND :session_id = :session_id"'),
@@ -167,8 +167,8 @@ MUTANTS = [
         ("E4", "request._origin", "not address.secure", "True"),
         ("E4", "app.logout", "[claimed.session_id]", "None"),
         ("E5", "web._read", "is_prefetch(received)", "False"),
-        ("E6", "users.Users._call", "raise UsersUnavailable(failure.code) from None", "return {'Item': {}}"),
-        ("E7", "users.Users._call", 'failure.code == "ConditionalCheckFailedException"', "False"),
+        ("E6", "table.Table._call", "raise UsersUnavailable(failure.code) from None", "return True, {}"),
+        ("E7", "table.Table._call", 'failure.code == "ConditionalCheckFailedException"', "False"),
         ("E8", "web", '"no-store"', '"private"'),
         ("E8", "web", "CLEAR_CACHE = {'Clear-Site-Data': '\"cache\"'}", "CLEAR_CACHE = {}"),
         ("F1", "app.logout", "sessions = services.sessions(request)", 'if "next" in request.query: return web.redirect(request.query["next"][0])'),
@@ -189,6 +189,7 @@ MUTANTS = [
         ("G5", "web", '"no-store"', '"private"'),
         ("H1", "pages._page", "_template(template).format(title=title, **values)", "Markup(str(_template(template)).format(title=title, **values))"),
         ("H2", "cookies.Jar.set", 'not _PAIR.fullmatch(f"{full}={value}")', "False"),
+        ("H3", "log", "BUGS.propagate = False", "BUGS.propagate = True"),
         ("H3", "web._respond", "log.origin_of(bug)", "repr(bug)"),
         ("H3", "web._failure", '{"outcome": "refused" if error.status < 500 else "failed", "error": bug}', '{"outcome": "failed", "detail2": bug}'),
         ("H4", "app.py", '@app.route("/logout")', '@app.route("/logout", methods=["GET", "POST"])'),
@@ -202,7 +203,7 @@ MUTANTS = [
         ("J1", "deadline.Deadline.run", "outcome.result(max(self.left(), 0))", "outcome.result(30)"),
         ("J2", "spotify", "PATIENCE = 2", "PATIENCE = 4"),
         ("J2", "deadline.Deadline.retry", "wait >= self.left()", "False"),
-        ("J3", "spotify.Spotify.exchange", "client", "None"),
+        ("J3", "chalicelib/spotify.py", "data=form, auth=client", "data=form"),
         ("J3", "chalicelib/transport.py", '"allow_redirects": False', '"allow_redirects": True'),
         ("J3", "transport.Transport.__init__", "self._session.trust_env = False", "pass"),
         ("J3", "chalicelib/transport.py", '"stream": True', '"stream": True, "verify": False'),
@@ -225,7 +226,7 @@ MUTANTS = [
         ("L6", "chalicelib/return_to.py", "{1,512}", "{1,5120}"),
         ("L7", "web._failure", "error.asks_to_log_in and request and request.navigates and not request.wants_json", "error.asks_to_log_in and request and not request.wants_json"),
         ("L7", "web._failure", "not request.wants_json", "True"),
-        ("L8", "services.require_user", "attempts(request).loops(request.return_to)", "False"),
+        ("L8", "services.require_user", "attempts(request).loops(request.path_and_query)", "False"),
         ("L8", "login.Attempts.loops", "begun_at(attempt.state) >= since", "True"),
         ("L8", "login.Attempt.is_needed", "begun_at(self.state) >= time.time() - LOOP_SECONDS", "False"),
         ("L8", "app.logout", "services.attempts(request).forget()", "pass"),

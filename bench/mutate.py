@@ -75,7 +75,7 @@ def promised() -> dict[str, list[str]]:
 def written() -> dict[str, list[str]]:
     """The files that define each test, by its name, fast ones first."""
     found: dict[str, list[str]] = {}
-    order = ("unit", "faults", "integration", "browser", "deployment")
+    order = ("unit", "contract", "faults", "integration", "browser", "deployment")
     for path in sorted(
         (PROJECT / "tests").rglob("test_*.py"), key=lambda path: order.index(path.parent.name)
     ):

@@ -10,8 +10,10 @@ import pytest
 
 from bench import chart, figures, fork, refreshes
 from bench.figures import Samples
+from bench.mutants import MUTANTS
 from bench.tally import Tally
 from bench.targets import Target
+from deploy import PROJECT
 from tests.support.world import World
 
 
@@ -55,6 +57,12 @@ def test_the_fork_is_complete_even_inside_a_checkout(tmp_path: Path) -> None:
     assert '@app.route("/top")' in (tree / "app.py").read_text(encoding="utf-8")
     stages = json.loads((tree / ".chalice" / "config.json").read_bytes())["stages"]
     assert stages["dev"]["environment_variables"]["TOKENS_KMS_ALIAS"] == fork.ALIAS
+
+
+def test_every_guard_that_make_mutate_removes_exists() -> None:
+    for mutant in MUTANTS:
+        source = (PROJECT / mutant.file).read_text(encoding="utf-8")
+        assert mutant.apply(source) != source, mutant
 
 
 def test_samples_have_a_median_and_a_spread() -> None:
