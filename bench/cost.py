@@ -19,7 +19,7 @@ MINUTES = 5
 
 @dataclass(frozen=True)
 class Run:
-    """What one run has measured. Without a share of a core, there are no `logins`."""
+    """What one run has measured. `logins` is empty if requests could not be limited to a share of a core."""
 
     bench: Bench
     packages: tuple[Package, ...]
@@ -51,7 +51,7 @@ class Run:
         return found
 
     def noisy(self) -> list[str]:
-        """The figures that are noisy, most of them although they were measured again."""
+        """The noisy figures. Most of them were measured twice, and were noisy both times."""
         return [
             *(
                 f"cold {route} of {subject}"

@@ -236,7 +236,7 @@ MUTANTS = [
         ("L10", "config.are_usable", "any(strange)", "False"),
         ("L10", "config.are_usable", "own_origin not in origins", "True"),
         ("L11", "chalicelib/web.py", '    "Vary": "Accept, Origin",\n', ""),
-        ("L11", "web._failure", "wants_json(received)", "False"),
+        ("L11", "web._shown", "wants_json(received)", "False"),
         ("L12", "request._is_sent_by", "navigation", "True"),
         ("L12", "app.login", "services.current_user(request)", "False"),
         ("L13", "request._is_sent_by", "all(listed)", "any(listed)"),

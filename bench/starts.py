@@ -26,18 +26,18 @@ class Starts:
 
     @property
     def spread(self) -> float:
-        """The largest of the three."""
+        """The largest spread of the three."""
         return max(self.init_cpu.spread, self.init_wall.spread, self.wait.spread)
 
 
 Group = dict[Subject, Starts]
-"""The starts of all functions with the same first request. One after the other starts, `ROUNDS` times."""
+"""The starts of all functions with the same first request. In each round, every function starts once."""
 
 
 def measure(bench: Bench, subjects: Sequence[Subject], helpers: Mapping[str, Function]) -> dict[str, Group]:
-    """Measure the groups of all routes, by route. `helpers` prepare requests, by the name of their package.
+    """Measure the group of each route. `helpers`, by the name of their app, prepare requests such as a callback.
 
-    Once a group is noisy twice, the machine is not quiet, and no other group is repeated.
+    If a group is still noisy after its repetition, the machine is not quiet, and no other group is repeated.
     """
     groups: dict[str, Group] = {}
     for route in events.PREPARED if bench.memory_mb else ["/"]:

@@ -69,7 +69,9 @@ _CHECKS: Mapping[str, Callable[[str], object]] = {
     "SPOTIFY_CLIENT_ID": _VSCHAR.fullmatch,
     "SPOTIFY_CLIENT_SECRET": _VSCHAR.fullmatch,
     "SPOTIFY_REDIRECT_URI": lambda value: not value or _REDIRECT_URI.fullmatch(value),
-    "SPOTIFY_SCOPE": lambda value: not value or _SCOPE.fullmatch(value),
+    "SPOTIFY_SCOPE": lambda value: (
+        not value or (_SCOPE.fullmatch(value) and NO_SCOPE not in value.lower().split())
+    ),
     "SECRET_KEY": is_strong,
     "SECRET_KEY_FALLBACKS": lambda value: all(map(is_strong, split(value))),
     "FRONTEND_ORIGINS": lambda value: all(map(_is_origin, split(value))),

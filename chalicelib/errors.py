@@ -389,10 +389,10 @@ class UsersUnavailable(LoginError):
 
 
 def of(reason: str, retry_after: int = 0) -> LoginError:
-    """The error with a reason and, where a wait belongs to it, that wait, for its page.
+    """Create the error that has a reason. `retry_after` is in seconds; 0 if the error has none.
 
     Raises:
-        BadRequest: there is none.
+        BadRequest: no error has this reason.
     """
     kinds: list[type[LoginError]] = [LoginError]
     for kind in kinds:

@@ -1,6 +1,7 @@
-"""The address of a failed callback's error page: Spotify's redirect holds `code` and `state`, and this one does not."""
+"""The address of a failed callback's error page. Unlike the callback's own, it holds neither `code` nor `state`."""
 
 import json
+import time
 from urllib.parse import urlencode
 
 from chalicelib import errors
@@ -12,22 +13,27 @@ NAME = "failure"
 
 PURPOSE = "failure"
 
+LIFETIME = 3600
+"""Seconds in which the page can be reloaded."""
+
 
 def url(request: Request, seal: Seal, error: errors.LoginError, reference: str) -> str:
-    """The URL of the page of a failed callback."""
-    fields = [error.reason, reference, error.retry_after or 0, request.return_to]
+    """The signed URL of the error page of a failed callback."""
+    fields = [int(time.time()), error.reason, reference, error.retry_after or 0, request.return_to]
     return f"{request.address.redirect_uri}?{urlencode({NAME: seal.sign(encode(json.dumps(fields)))})}"
 
 
 def read(request: Request, seal: Seal) -> tuple[errors.LoginError, str]:
-    """The failure in a request's query and its reference. The request returns to where the login would have.
+    """Read the error and its reference from a request's query. Sets the request's `return_to` to that of the login.
 
     Raises:
-        BadRequest: this app did not sign it, or an earlier version of the app did.
+        BadRequest: this app did not sign the failure, or more than `LIFETIME` ago, or has no error with its reason.
     """
-    values = request.query.get(NAME, [])
+    values = request.query.get(NAME) or []
     fields = seal.open(values[0]) if len(values) == 1 and isinstance(values[0], str) else None
     if not fields:
         raise errors.BadRequest
-    reason, reference, retry_after, request.return_to = json.loads(decode(fields[0]))
+    failed_at, reason, reference, retry_after, request.return_to = json.loads(decode(fields[0]))
+    if failed_at < time.time() - LIFETIME:
+        raise errors.BadRequest
     return errors.of(reason, retry_after), reference

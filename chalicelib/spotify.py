@@ -113,11 +113,18 @@ class Spotify:
             PremiumRequired: the application's owner has no Premium subscription.
             SpotifyError: any other leaf below it in the tree of errors.py.
         """
-        url = f"{self._config.api_url}/v1/me"
+        return self._deadline.retry(lambda: _profile(self.get("/v1/me", access_token)), _pause)
+
+    def get(self, path: str, access_token: str) -> Response:
+        """Send one GET request to the Web API; `path` begins with /v1, and may have a query.
+
+        Returns the response, whatever its status.
+
+        Raises:
+            SpotifyError: there was none, or one that is too large.
+        """
         headers = {"Authorization": f"Bearer {access_token}"}
-        return self._deadline.retry(
-            lambda: _profile(self._transport.send("GET", url, self._deadline, headers=headers)), _pause
-        )
+        return self._transport.send("GET", self._config.api_url + path, self._deadline, headers=headers)
 
 
 def _pause_if_not_sent(failure: Exception, attempts: int) -> float | None:

@@ -19,7 +19,7 @@ MOST_BYTES = 256 * 1024
 _ROOTS = Path(__file__).with_name("roots")
 VERIFY = str(_ROOTS) if _ROOTS.exists() else True
 """What requests verifies Spotify's certificates with: its own CA bundle or, in a package, a folder of the same
-certificates. OpenSSL reads only the one that it needs from a folder; loading a bundle takes longer than a handshake.
+certificates. From a folder, OpenSSL reads only the one that it needs; loading a bundle takes longer than a handshake.
 """
 
 
@@ -44,12 +44,12 @@ class Response(NamedTuple):
 
 
 class Transport:
-    """Keeps connections alive between logins, and nothing else of a login."""
+    """Sends requests over connections that stay open between logins. It keeps nothing else of a login."""
 
     def __init__(self) -> None:
         self._session = requests.Session()
         self._session.verify = VERIFY
-        # Neither proxies nor .netrc from the environment, and no cookie of one user in another's login.
+        # Use no proxies or .netrc from the environment, and send no cookie of one user in another's login.
         self._session.trust_env = False
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._session.headers.update({"Accept": "application/json", "Accept-Encoding": "identity"})
@@ -64,7 +64,7 @@ class Transport:
             SpotifyUnavailable: the connection broke.
             SpotifyMalformed: the response is too large.
         """
-        endpoint = url.rpartition("/")[2]
+        endpoint = url.partition("?")[0].rpartition("/")[2]
         limited = deadline.within(CONNECT_SECONDS + READ_SECONDS)
         try:
             return limited.run(lambda: self._send(method, url, endpoint, parts))
@@ -86,10 +86,10 @@ class Transport:
             return Response(endpoint, response.status_code, retry_after, body)
 
     def _broken(self, failure: Exception, url: str, endpoint: str) -> Exception:
-        """What became of a request whose connection broke.
+        """The error for a request whose connection broke.
 
-        A connection that was kept alive can be dead without a sign, above all after Lambda has frozen the
-        process. Then the request did not arrive, in all likelihood, and can be sent again (RFC 9112 §9.3.1). If
+        A connection that was kept alive can be closed without notice, above all after Lambda has frozen the
+        process. Then the request most likely did not arrive, and can be sent again (RFC 9112 §9.3.1). If
         it did arrive, Spotify rejects the second one, because a code works once.
         """
         if _has_cause(failure, NewConnectionError, ConnectTimeoutError):

@@ -1,6 +1,7 @@
 """The edge to Chalice: how a route is called, and what every response looks like."""
 
 import functools
+import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -70,6 +71,8 @@ def redirect(
     return Result(307, "", {"Location": location, **headers}, line if outcome else {})
 
 
+_REQUEST_ID = re.compile(r"[0-9a-f-]{36}")
+
 Route = Callable[[Request], Result]
 
 _current: ContextVar[Any] = ContextVar("request")  # app.current_request is shared by all threads
@@ -103,12 +106,11 @@ def around(received: ChaliceRequest, get_response: Callable[[Any], Response]) ->
 
 def _respond(route: Route, event: str, received: Any, *, moves: bool) -> Response:
     """Call a route, log the result, and turn it into Chalice's response."""
-    started, request = time.monotonic(), None
-    reference = str(received.context.get("requestId") or secrets.token_hex(8))
+    started, request, reference = time.monotonic(), None, _reference(received)
     try:
         request = _read(received)
         if request.path == CALLBACK and failure.NAME in request.query:
-            result = _failed_callback(request)
+            result = _failed_callback(request, received)
         else:
             result = redirect(request.own_url) if moves and request.wrong_host else route(request)
     except LoginError as error:
@@ -121,6 +123,12 @@ def _respond(route: Route, event: str, received: Any, *, moves: bool) -> Respons
         about = {"event": event, "status": result.status, "request_id": reference, "duration_ms": elapsed}
         log.write(**{**about, **result.line})
     return _response(result, request)
+
+
+def _reference(received: ChaliceRequest) -> str:
+    """What an error page shows: API Gateway's ID of the request, or one of ours if that is missing or odd."""
+    given = str(received.context.get("requestId"))
+    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
 
 
 def _headers(*, https: bool) -> Mapping[str, str]:
@@ -153,28 +161,25 @@ def _failure(
         line["source"] = log.source(request.source_ip, services.config(request).secret_keys[-1])
     if error.asks_to_log_in or isinstance(error, Prefetched):
         line = {}
-    if wants_json(received) or (request and request.frontend and not request.navigates):
-        text, headers = documents.problem(error, reference), _retry_after(error)
-        return Result(error.status, text, headers, line, documents.PROBLEM)
     if request and request.exposes_a_code:
         with suppress(ConfigurationError):
             url = failure.url(request, services.failure_seal(request), error, reference)
             return Result(307, "", {"Location": url}, {"status": error.status, **line})
-    return _error_page(error, reference, request)._replace(line=line)
+    return _shown(error, reference, request, received)._replace(line=line)
 
 
-def _failed_callback(request: Request) -> Result:
+def _failed_callback(request: Request, received: ChaliceRequest) -> Result:
     """Show the failure of a callback that has been redirected here, and has been logged."""
     error, reference = failure.read(request, services.failure_seal(request))
-    return _error_page(error, reference, request)
+    return _shown(error, reference, request, received)
 
 
-def _error_page(error: LoginError, reference: str, request: Request | None) -> Result:
-    return Result(error.status, pages.failure(error, reference, request), _retry_after(error))
-
-
-def _retry_after(error: LoginError) -> Mapping[str, str]:
-    return {"Retry-After": str(error.retry_after)} if error.retry_after else {}
+def _shown(error: LoginError, reference: str, request: Request | None, received: ChaliceRequest) -> Result:
+    """The page of an error, or its problem document for a request that can use one."""
+    headers = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
+    if wants_json(received) or (request and request.frontend and not request.navigates):
+        return Result(error.status, documents.problem(error, reference), headers, {}, documents.PROBLEM)
+    return Result(error.status, pages.failure(error, reference, request), headers)
 
 
 def _response(result: Result, request: Request | None) -> Response:

@@ -1,7 +1,7 @@
 """The root certificates in a package, taken from certifi, in forms that load fast.
 
-Loading certifi's bundle takes longer than anything else that a TLS connection needs, and is done for each of them.
-So the AWS clients get a bundle of AWS's own roots, and requests gets a folder of all roots, of which OpenSSL reads
+Loading certifi's bundle takes longer than the rest of opening a TLS connection, and happens for each connection. So
+the AWS clients get a bundle of AWS's own roots, and requests gets a folder of all roots, from which OpenSSL reads
 only those that it needs. botocore cannot use a folder.
 """
 
@@ -41,7 +41,7 @@ def amazon(bundle: str = "") -> bytes:
     """
     found = dict(_LABELED.findall(bundle or _certifi()))
     if missing := [label for label in AMAZON if label not in found]:
-        what = f"certifi lacks the root certificates {', '.join(missing)}, which AWS's endpoints need."
+        what = f"certifi lacks the root certificates {', '.join(missing)}, which AWS's endpoints use."
         raise Stop(Problem(what, "Correct AMAZON in deploy/roots.py, or pin another version of certifi."))
     return "".join(f"{found[label]}\n" for label in AMAZON).encode()
 

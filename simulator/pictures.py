@@ -1,4 +1,4 @@
-"""The drawn pictures of the personas. They stand for Spotify's pictures, which would need the internet."""
+"""Drawings of the personas, in place of Spotify's pictures, which would need the internet."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ PICTURES: Mapping[str, str] = {
 
 
 def picture(name: str) -> Response:
-    """Return a picture. The pages of the app may show it too."""
+    """Return a picture. Pages of other origins, such as the app's, can show it."""
     if name not in PICTURES:
         abort(404)
     headers = {"Cache-Control": "public, max-age=86400", "Cross-Origin-Resource-Policy": "cross-origin"}

@@ -1,4 +1,4 @@
-"""The pages: HTML that is escaped by construction (MarkupSafe), and the policy that it needs."""
+"""The pages: HTML that is escaped by construction (MarkupSafe), and its Content-Security-Policy."""
 
 import base64
 import hashlib
@@ -27,7 +27,7 @@ WELCOME, WHY = "Log in with your Spotify account", "Spotify asks you first, and 
 ENDED = "You were logged out"
 WHY_ENDED = "You logged out on another device, or this site ended your session."
 
-KEEPS = "It keeps access to your account, encrypted, until you log out, for 30 days at most."
+KEEPS = "It keeps access to your account, encrypted, until you log out, or for at most 30 days."
 KEEPS_NOT = "It keeps no access to your account."
 
 DESCRIBED = Markup('<meta name="description" content="Log in to this site with your Spotify account.">')
@@ -39,7 +39,7 @@ LINKS = {
     "another": Markup('<a href="{}">Use another account</a>\n'),
     "logout": Markup('<a href="{}" referrerpolicy="same-origin">Log out</a>\n'),
 }
-"""What an error page offers."""
+"""The links that an error page can offer."""
 
 FIELDS = {
     "id": "Spotify ID",

@@ -1,7 +1,7 @@
 """A pytest plugin for `make contract`: Spotify itself as the contract's target.
 
-The environment contains SPOTIFY_CLIENT_ID and SPOTIFY_CLIENT_SECRET. SPOTIFY_REDIRECT_URI is a redirect URI that
-is registered for this app. SPOTIFY_ACCOUNTS_URL and SPOTIFY_API_URL can be those of a simulator.
+The environment must contain SPOTIFY_CLIENT_ID and SPOTIFY_CLIENT_SECRET. SPOTIFY_REDIRECT_URI is a redirect URI that
+is registered for this app, by default `REDIRECT_URI`. SPOTIFY_ACCOUNTS_URL and SPOTIFY_API_URL can be a simulator's.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.fixture(scope="session")
 def target(pytestconfig: pytest.Config) -> Target:
-    """Spotify."""
+    """Spotify, or the simulator that the environment names."""
     return pytestconfig.stash[TARGET]
 
 
@@ -86,7 +86,7 @@ def _target() -> Target:
 
 
 def _ask(*names: str) -> str:
-    """Ask for the ID and the secret of an app, or for one of them."""
+    """The text that asks for an app's ID, its secret, or both."""
     commands = "\n".join(f"    {PASTE[name]}" for name in names)
     copy = f"Copy the values of your Spotify app from {DASHBOARD}, and paste them here:"
     return f"{copy}\n\n{commands}\n\nThen run:\n\n    make contract"

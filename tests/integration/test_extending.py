@@ -173,7 +173,7 @@ def test_a_route_calls_spotify_for_the_user(with_top: Path) -> None:
 def test_a_route_calls_spotify_with_tekore(with_top: Path) -> None:
     path = with_top / "app.py"
     text = path.read_text()
-    body = re.search(r"    user = services.require_user.*?\n\n\n", text, re.DOTALL)
+    body = re.search(r"    user, spotify = services.*?\n\n\n", text, re.DOTALL)
     assert body
     path.write_text("import tekore\n" + text.replace(body[0], TEKORE + "\n\n"))
     show_artists(with_top, TO_THE_SIMULATOR + SHOWS_ARTISTS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from chalicelib import config
 from chalicelib.address import Address
 from chalicelib.config import ACCOUNTS_URL, API_URL, EVERY_SCOPE, Config, own_address
 from chalicelib.errors import ConfigurationError
@@ -207,3 +208,9 @@ def test_secrets_do_not_appear_in_the_repr_or_in_errors() -> None:
     with pytest.raises(ConfigurationError) as failure:
         Config({**COMPLETE, "SECRET_KEY": "aliens"})
     assert "aliens" not in repr(failure.value) + str(failure.value)
+
+
+@pytest.mark.parametrize("scope", ["NONE", "None user-read-email", "none none"])
+def test_none_is_no_scope_among_others(scope: str) -> None:
+    assert "SPOTIFY_SCOPE" in config.faults({"SPOTIFY_SCOPE": scope})
+    assert "SPOTIFY_SCOPE" not in config.faults({"SPOTIFY_SCOPE": " none "})

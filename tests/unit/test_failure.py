@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import time
 from typing import Any
 
 import pytest
 
-from chalicelib import errors
+from chalicelib import errors, failure
 from chalicelib.errors import LoginError
 from tests.support.gateway import STAGE_URL, GatewayVisitor, event, invoke
 from tests.support.visitor import Reply, query_of
 
+OTHER = "ffffffff-0000-4000-8000-000000000002"
 BROWSER = {"Sec-Fetch-Dest": "document", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "cross-site"}
 
 
@@ -27,7 +30,7 @@ def fail(visitor: GatewayVisitor, persona: str = "", login: str = "/login") -> t
 def open_later(visitor: GatewayVisitor, url: str) -> Reply:
     """Open a URL with a request ID of its own."""
     sent = event(url.removeprefix(STAGE_URL), BROWSER)
-    sent["requestContext"]["requestId"] = "another-request"
+    sent["requestContext"]["requestId"] = OTHER
     return invoke(sent)
 
 
@@ -50,7 +53,7 @@ def test_the_reference_is_that_of_the_logged_failure(
     _, page = fail(visitor, "down")
     _, failed = log
     assert (failed["reason"], failed["status"]) == ("spotify_unavailable", 502)
-    assert reference(page) == failed["request_id"] != "another-request"
+    assert reference(page) == failed["request_id"] != OTHER
     assert page.status == 502
 
 
@@ -86,6 +89,29 @@ def test_an_address_that_we_did_not_sign_is_a_bad_request(visitor: GatewayVisito
     reply = visitor.get(f"/callback?{query.format(signed, forged)}", BROWSER)
     assert reply.status == 400
     assert "This address is not complete" in reply.words
+
+
+def test_the_address_works_for_an_hour(visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, _ = fail(visitor)
+    later = time.time() + failure.LIFETIME
+    monkeypatch.setattr(time, "time", lambda: later - 5)
+    assert "You cancelled the login" in open_later(visitor, first.location).words
+    monkeypatch.setattr(time, "time", lambda: later + 5)
+    assert "This address is not complete" in open_later(visitor, first.location).words
+
+
+def test_the_address_gives_a_program_a_problem_document(visitor: GatewayVisitor) -> None:
+    first, page = fail(visitor)
+    reply = visitor.get(first.location, {"Accept": "application/json"})
+    assert reply.status == 400
+    assert json.loads(reply.text)["reason"] == "cancelled"
+    assert json.loads(reply.text)["reference"] == reference(page)
+
+
+def test_a_reference_holds_no_text_of_a_request(visitor: GatewayVisitor) -> None:
+    sent = event("/callback", BROWSER)
+    sent["requestContext"]["requestId"] = "Call us now"
+    assert "Call us now" not in invoke(sent).text
 
 
 def test_without_a_key_the_page_is_shown_at_the_callback(
