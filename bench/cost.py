@@ -14,8 +14,6 @@ from bench.figures import noisy, progress
 from bench.packages import Package
 from bench.runner import Bench, Subject
 
-MINUTES = 5
-
 
 @dataclass(frozen=True)
 class Run:
@@ -101,9 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--memory", type=int, default=targets.MEMORY_MB, help="the function's memory in MB")
     memory_mb, refusal, began = parser.parse_args().memory, share.refusal(), time.monotonic()
-    print(
-        f"This takes about {MINUTES} minutes on two quiet cores, and longer on a busy machine.\n", flush=True
-    )
+    print("This takes five to eight minutes on two cores, the longer the busier they are.\n", flush=True)
     if refusal:
         memory_mb = 0
         print(f"Cold waits and logins are skipped: no control group could be created ({refusal}).")
