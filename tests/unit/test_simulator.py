@@ -127,7 +127,7 @@ def test_a_profile_names_a_picture_that_the_simulator_serves_to_every_site(spoti
     assert (reply.status_code, reply.mimetype) == (200, "image/svg+xml")
     assert reply.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
     assert reply.headers["Cache-Control"] == "public, max-age=86400"
-    assert spotify.get("/_simulator/pictures/nobody.svg").status_code == 404
+    assert spotify.get("/_simulator/pictures/unknown.svg").status_code == 404
 
 
 @pytest.mark.parametrize(
