@@ -17,13 +17,13 @@ help: ## List these commands
 run: .venv/ready-to-run ## Run the app at http://127.0.0.1:5000; no account needed (PORT=5001 for another port)
 	@exec $(BIN)/python -m local --port "$(PORT)"
 
-# Four workers even on two cores: most of the time, the tests wait for processes.
+# Six workers even on two cores: half of the time, the tests wait for processes.
 test: .venv/ready .runtime/ready .emulator/ready ## Run all tests and measure coverage
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --cov
+	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder --cov
 
 screenshots: .venv/ready ## Take screenshots of every page, and update those in README.md
 	@$(BIN)/python -c "$$NEEDS_CHROMIUM"
-	@$(BIN)/python -m pytest -q -k fits_every_width tests/browser
+	@SCREENSHOTS=screenshots $(BIN)/python -m pytest -q -k fits_every_width tests/browser
 	@cp screenshots/logged-out-light-640.png docs/logged-out.png
 	@cp screenshots/logged-in-light-640.png docs/logged-in.png
 

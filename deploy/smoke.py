@@ -10,6 +10,7 @@ import os
 import re
 import time
 from collections.abc import Mapping
+from http.cookiejar import DefaultCookiePolicy
 from urllib.parse import parse_qs
 
 import pytest
@@ -47,6 +48,8 @@ class Site:
         self.secure = url.startswith("https://")
         self._pause = 1 / rate
         self._next = 0.0
+        self._session = requests.Session()
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
     def send(
         self, path: str, headers: Mapping[str, str] | None = None, method: str = "GET"
@@ -54,7 +57,9 @@ class Site:
         """Send a request without cookies, no faster than the rate."""
         time.sleep(max(0.0, self._next - time.monotonic()))
         self._next = time.monotonic() + self._pause
-        return requests.request(method, self.url + path, headers=headers, allow_redirects=False, timeout=30)
+        return self._session.request(
+            method, self.url + path, headers=headers, allow_redirects=False, timeout=30
+        )
 
     def login(self, path: str = "/login", headers: Mapping[str, str] | None = None) -> dict[str, list[str]]:
         """Start a login; returns the query of the authorization request."""

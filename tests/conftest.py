@@ -37,6 +37,13 @@ hypothesis_settings.register_profile(
 hypothesis_settings.load_profile("no time limits")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Measure coverage in tests/unit only. They reach all of the app, and measuring makes tests twice as slow."""
+    for item in items:
+        if item.path.parent.name != "unit":
+            item.add_marker("no_cover")
+
+
 @pytest.fixture(scope="session")
 def spotify() -> str:
     """The URL of a simulated Spotify in this process."""

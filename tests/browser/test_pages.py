@@ -1,7 +1,8 @@
-"""Every page in every state: layout, accessibility and keyboard use. Also takes the screenshots."""
+"""Every page in every state: layout, accessibility and keyboard use. `make screenshots` also takes pictures."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from tests.support.browser import log_in
 from tests.support.table import Table
 from tests.support.world import World, running_world
 
-SCREENSHOTS = PROJECT / "screenshots"
+SCREENSHOTS = PROJECT / os.environ.get("SCREENSHOTS", "")
+"""The folder for the screenshots; without the variable, none are taken."""
+
 PICTURE = "**/_simulator/pictures/pia.svg"
 NAME = "Wolfeschlegelsteinhausenbergerdorff" * 9
 State = Callable[[Page, World], None]
@@ -172,8 +175,9 @@ def inspect(page: Page, name: str, title: str) -> None:
 
 
 def take_screenshot(page: Page, name: str, look: str, width: int) -> None:
-    """Save a screenshot of a page."""
-    page.screenshot(path=SCREENSHOTS / f"{name.replace(' ', '-')}-{look}-{width}.png", full_page=True)
+    """Save a screenshot of a page, if they are wanted."""
+    if SCREENSHOTS != PROJECT:
+        page.screenshot(path=SCREENSHOTS / f"{name.replace(' ', '-')}-{look}-{width}.png", full_page=True)
 
 
 def test_every_link_is_reachable_by_keyboard_with_a_visible_focus(page: Page, world: World) -> None:

@@ -1,4 +1,4 @@
-"""The package, and a function that runs it."""
+"""The package, a function that runs it, and an account to deploy it to."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from deploy import bundle
 from tests.support.counted import Cloud, cloud
+from tests.support.deployment import Emulator, emulator
 from tests.support.runtime import Function, function
 from tests.support.world import SECRET_KEY
 
@@ -39,4 +40,12 @@ def running(task: Path, aws: Cloud, tmp_path: Path) -> Iterator[Function]:
     """The initialized function, with the counts reset."""
     with function(task, aws.environment, tmp_path / "log") as started:
         aws.forget()
+        yield started
+
+
+@pytest.fixture
+def account(tmp_path: Path) -> Iterator[Emulator]:
+    """An empty AWS account."""
+    with emulator(tmp_path) as started:
+        started.edit(throttling={"rate": 1000, "burst": 1000})
         yield started

@@ -219,24 +219,20 @@ def test_the_role_allows_only_its_policy(deployed: Emulator) -> None:
             call()
 
 
-def test_a_second_deployment_keeps_the_url_and_all_sessions(deployed: Emulator) -> None:
+def test_a_second_deployment_keeps_the_url_and_all_sessions_even_if_the_record_is_lost(
+    deployed: Emulator,
+) -> None:
     visitor = deployed.visitor()
     visitor.log_in("premium")
+    kept = json.loads(deployed.record.read_text())
+    deployed.record.unlink()
     again = deployed.deploy("deploy", "dev")
     assert again.returncode == 0, again.stdout
     assert again.stdout.count("nothing to change") == 2
     assert f"Deployed: {deployed.home}/\n" in again.stdout
     assert apis(deployed) == [deployed.api]
-    assert visitor.see_id() == "pia.premium"
-
-
-def test_after_a_lost_record_a_deployment_creates_no_second_api(deployed: Emulator) -> None:
-    kept = json.loads(deployed.record.read_text())
-    deployed.record.unlink()
-    again = deployed.deploy("deploy", "dev")
-    assert again.returncode == 0, again.stdout
-    assert apis(deployed) == [deployed.api]
     assert json.loads(deployed.record.read_text()) == kept
+    assert visitor.see_id() == "pia.premium"
 
 
 def test_a_deployment_restores_what_was_deleted_by_hand_and_keeps_its_url(deployed: Emulator) -> None:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import boto3
 
 from deploy.table import DEFINITION
 
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
 TABLE = "spotify-login-users-dev"
+
+
+@cache
+def client(endpoint_url: str | None, **arguments: Any) -> DynamoDBClient:
+    """A client, shared by the tests of a process: creating one takes longer than most tests."""
+    return boto3.client("dynamodb", endpoint_url=endpoint_url, **arguments)
 
 
 class Table:
@@ -16,8 +27,8 @@ class Table:
 
     name = TABLE
 
-    def __init__(self, **client: Any) -> None:
-        self._client = boto3.client("dynamodb", **client)
+    def __init__(self, **arguments: Any) -> None:
+        self._client = client(**{"endpoint_url": os.environ.get("AWS_ENDPOINT_URL"), **arguments})
 
     def create(self) -> None:
         self._client.create_table(TableName=self.name, BillingMode="PAY_PER_REQUEST", **DEFINITION)

@@ -25,6 +25,8 @@ from tests.support.gateway import DOMAIN, event
 from tests.support.table import Table
 from tests.support.world import SECRET_KEY
 
+pytestmark = pytest.mark.no_cover  # measured, its thousands of requests take twice as long
+
 FUZZ = settings(
     max_examples=300,
     deadline=None,

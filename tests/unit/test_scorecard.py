@@ -209,6 +209,7 @@ class TestCookies:
 
 
 class TestSessions:
+    @pytest.mark.no_cover
     def test_10_000_login_ids_do_not_repeat(self) -> None:
         class Recorder:
             """Responds like DynamoDB when a new user is stored."""
@@ -255,6 +256,7 @@ class TestSessions:
             assert visitor.get("/", {"Cookie": f"{SESSION}={forged}"}).user_id == "None"
         assert visitor.get("/", {"Cookie": f"{SESSION}={'.'.join(fields)}."}).user_id == "None"
 
+    @pytest.mark.no_cover
     def test_a_login_is_visible_to_the_very_next_request(self, visitor: GatewayVisitor) -> None:
         for number in range(200):
             visitor.log_in("development", f"user-{number}")

@@ -46,6 +46,8 @@ from simulator.spotify import Application, create_app
 from tests.support.table import TABLE
 from tests.support.table import Table as StoredTable
 
+pytestmark = pytest.mark.no_cover  # measured, its thousands of requests take twice as long
+
 ALIAS = "alias/tokens"
 REGION = "eu-west-1"
 URL = "http://spotify.test"
