@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from bench import fork
 from deploy import PROJECT
 from simulator.spotify import Application
 from tests.support.servers import (
@@ -366,7 +367,7 @@ def test_fifty_simultaneous_requests_all_get_a_response(clone: Path) -> None:
 
 
 def test_a_page_with_the_users_favorite_artists_runs_after_one_command(clone: Path) -> None:
-    subprocess.run(["git", "apply", str(PROJECT / "docs" / "top.diff")], cwd=clone, check=True)
+    fork.add_top(clone)
     port = free_port()
     with run(clone, port, {"TOKENS_KMS_ALIAS": "alias/tokens"}) as program:
         ports_of(program)
