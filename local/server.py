@@ -44,9 +44,12 @@ class Server(chalice.local.ThreadedHTTPServer):
             super().server_bind()
         except OSError as failure:
             port = int(self.server_address[1])
+            another = (
+                port + 1 if 1023 < port < 65535 else 5000
+            )  # only administrators can open the ports below 1024
             print(
                 f"Could not open port {port}: {failure.strerror}. Choose another port:\n\n"
-                f"    make run PORT={port % 65535 + 1}",
+                f"    make run PORT={another}",
                 file=sys.stderr,
             )
             os._exit(1)  # Chalice serves from a thread, and an exception would end only that thread
