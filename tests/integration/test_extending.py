@@ -81,6 +81,7 @@ def add(path: Path, lines: list[str]) -> None:
     anchor = [line[1:] for line in lines if not line.startswith("+")]
     added = [line[1:] for line in lines if line.startswith("+")]
     if not anchor:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("\n".join(added) + "\n")
         return
     before = path.read_text().splitlines()
@@ -97,12 +98,14 @@ def test_an_example_works_when_applied(checkout: Path, patch: str, example: str)
     for section in patch.split("--- ")[1:]:
         name, _, lines = section.partition("\n")
         add(checkout / name, lines.splitlines())
-    subprocess.run(
-        python("-c", SETUP + EXAMPLES[example]),
-        cwd=checkout,
-        env=clean_environment({"PYTHONPATH": f"{checkout}:{PROJECT}"}),
-        check=True,
-    )
+    environment = clean_environment({"PYTHONPATH": f"{checkout}:{PROJECT}"})
+    subprocess.run(python("-c", SETUP + EXAMPLES[example]), cwd=checkout, env=environment, check=True)
+    tests = [str(path) for path in checkout.rglob("test_*.py")]
+    assert len(tests) == patch.count("--- tests/")
+    if tests:
+        subprocess.run(
+            python("-m", "pytest", "-p", "tests.conftest", *tests), cwd=checkout, env=environment, check=True
+        )
 
 
 def test_the_example_scopes_are_requested() -> None:
