@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from chalicelib import config
 from deploy import PROJECT
 from local import secret_key
-from local.port import HOST, answers
+from local.port import HOST, another, answers
 
 CONFIG = PROJECT / ".chalice" / "config.json"
 SECRET_KEY = PROJECT / ".local" / "secret-key"
@@ -70,7 +70,7 @@ def _problem(named: str) -> str:
     if answers(port):
         return (
             f"Port {port} is in use. Stop the program that uses it, or choose another port:\n\n"
-            f"    make run PORT={port % 65535 + 1}\n\n"
+            f"    make run PORT={another(port)}\n\n"
             "On a Mac, AirPlay Receiver uses port 5000. You can turn it off in System Settings."
         )
     names = ("SPOTIFY_CLIENT_ID", "SPOTIFY_CLIENT_SECRET")

@@ -17,6 +17,7 @@ import chalice.local
 from chalice.utils import OSUtils
 
 from deploy import PROJECT
+from local.port import another
 
 EVENTS, BUGS = "spotify-login.events", "spotify-login.bugs"
 """The app's loggers."""
@@ -44,12 +45,9 @@ class Server(chalice.local.ThreadedHTTPServer):
             super().server_bind()
         except OSError as failure:
             port = int(self.server_address[1])
-            another = (
-                port + 1 if 1023 < port < 65535 else 5000
-            )  # only administrators can open the ports below 1024
             print(
                 f"Could not open port {port}: {failure.strerror}. Choose another port:\n\n"
-                f"    make run PORT={another}",
+                f"    make run PORT={another(port)}",
                 file=sys.stderr,
             )
             os._exit(1)  # Chalice serves from a thread, and an exception would end only that thread

@@ -38,7 +38,7 @@ hypothesis_settings.load_profile("no time limits")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Measure coverage in tests/unit only. They reach all of the app, and measuring makes tests twice as slow."""
+    """Measure coverage in tests/unit only. They reach nearly all of the app, and measuring slows tests."""
     for item in items:
         if item.path.parent.name != "unit":
             item.add_marker("no_cover")

@@ -11,6 +11,7 @@ import requests
 from botocore.exceptions import ClientError
 
 from local import aws, secret_key
+from local.port import another
 from local.server import AppFiles
 
 
@@ -101,3 +102,10 @@ def test_the_file_watcher_sees_only_the_apps_own_files(tmp_path: Path) -> None:
         for name in names
     }
     assert seen == {"app.py", "chalicelib/a.py", "chalicelib/pages/a.html"}
+
+
+@pytest.mark.parametrize(
+    ("taken", "suggested"), [(5000, 5001), (65535, 5000), (1024, 1025), (1023, 5000), (80, 5000)]
+)
+def test_the_suggested_port_is_one_that_every_user_can_open(taken: int, suggested: int) -> None:
+    assert another(taken) == suggested
