@@ -92,6 +92,9 @@ def test_make_run_serves_reloads_and_stops(clone: Path) -> None:
         visitor.log_in()
         assert visitor.see_id() == "pia.premium"
 
+        assert "Edited" not in title(port), (
+            "this process has read the template: only the next one shows the edit"
+        )
         template = clone / "chalicelib" / "pages" / "logged_out.html"
         save(template, template.read_text().replace("User ID", "Edited: User ID"))
         wait_until(lambda: "Edited: User ID" in title(port))
