@@ -1,13 +1,10 @@
 """Log in with Spotify: four routes on AWS Lambda. Start reading here."""
 
-from chalice import Chalice
-
 from chalicelib import documents, oauth, pages, services, web
 from chalicelib.errors import LoginSpent
 from chalicelib.request import Request
 
-app = Chalice(app_name="spotify-login")
-app.register_middleware(web.around, "http")
+app = web.App(app_name="spotify-login")
 services.prepare()
 
 
@@ -33,8 +30,8 @@ def login(request: Request) -> web.Result:
 
     Ask first if another site sent a browser that is logged in. The login returns to `return_to`, or home.
     """
-    if request.foreign and services.current_user(request):
-        return web.page(pages.ask_to_log_in(request))
+    if (request.asks or request.foreign) and services.current_user(request):
+        return web.ask_first(request, pages.ask_to_log_in(request))
     config = services.config(request)
     attempt = services.attempts(request).begin(request.return_to)
     redirect_uri = request.address.redirect_uri
@@ -72,8 +69,8 @@ def logout(request: Request) -> web.Result:
     """Erase the stored user info, clear the cookie, return. Ask first unless our own page or the user asked."""
     sessions = services.sessions(request)
     claimed = sessions.claimed()
-    if claimed and not request.own and request.query.get("confirm") != [claimed.session_id]:
-        return web.page(pages.ask_to_log_out(request, claimed.session_id))
+    if claimed and (request.asks or not request.own) and request.query.get("confirm") != [claimed.session_id]:
+        return web.ask_first(request, pages.ask_to_log_out(request, claimed.session_id))
     ended = services.log_out(request)
     if ended is None:
         return web.redirect(request.return_url, **web.CLEAR_CACHE)

@@ -81,7 +81,7 @@ def _definition(tree: ast.Module, names: list[str]) -> ast.AST:
 SEALED = '("; Secure" if secure else "")'
 UNSIGNED = '(sealed or "").rpartition(".")[0].encode().decode("ascii")'
 SIGNED = 'self._signer.unsign(sealed or "").decode("ascii")'
-UNKNOWN = "raise LoginUnknown(dropped=len(self._live()) >= MOST)"
+UNKNOWN = "raise LoginSpent if len(self._live()) >= MOST else LoginUnknown"
 ANY_ATTEMPT = 'return Attempt(state, "v" * 43)'
 CANCELLED = 'raise Cancelled if self.error == "access_denied" else AuthorizationRefused'
 NOT_FOUND = "if found is None: return None"
@@ -105,7 +105,7 @@ MUTANTS = [
         ("B1", "login.Attempts.spend", "hmac.compare_digest(attempt.state, state)", "True"),
         ("B2", "login.Attempts.spend", UNKNOWN, ANY_ATTEMPT),
         ("B3", "login.Attempts.spend", UNKNOWN, ANY_ATTEMPT),
-        ("B4", "login.Attempts.spend", 'self._write(Attempt(state, "", _digest(response)), attempt.seconds_left)', "pass"),
+        ("B4", "login.Attempts.spend", "self._write(spent, attempt.seconds_left)", "pass"),
         ("B4", "login.Attempts.spend", "raise LoginSpent", "pass"),
         ("B4", "app.callback", "raise LoginSpent", "return web.redirect(request.return_url)"),
         ("B5", "login.Attempts.spend", "attempt.seconds_left <= 0", "False"),
@@ -165,7 +165,10 @@ MUTANTS = [
         ("E1", "users.Users._update", "secrets.token_urlsafe(16)", 'self.__dict__.setdefault("_fresh", secrets.token_urlsafe(16))'),
         ("E2", "sessions.Sessions.close", "self._users().forget(session)", "True"),
         ("E3", "sessions.Sessions.close", "session is not None and self._users().forget(session)", "self._users().forget(session)"),
-        ("E4", "app.logout", "claimed and not request.own and request.query.get('confirm') != [claimed.session_id]", "False"),
+        ("E4", "app.logout", "claimed and (request.asks or not request.own) and request.query.get('confirm') != [claimed.session_id]", "False"),
+        ("E4", "app.logout", "request.asks or not request.own", "not request.own"),
+        ("E4", "app.login", "request.asks or request.foreign", "request.foreign"),
+        ("E4", "request.Request._asked_return_to", 'self.asks and asked[0].startswith("/")', "False"),
         ("E4", "request._origin", 'site in ("none", "same-origin")', 'site != "cross-site"'),
         ("E4", "request._origin", 'not f"{source}/".startswith(f"{address.origin}/")', "False"),
         ("E4", "request._origin", "not address.secure", "True"),
@@ -182,7 +185,7 @@ MUTANTS = [
         ("F4", "address.resolve", 'Address(f"https://{domain.lower()}", base_path)', 'Address(f"https://{domain.lower()}")'),
         ("F5", "web._respond", "moves and request.wrong_host", "False"),
         ("G1", "web", '"max-age=31536000"', '"max-age=60"'),
-        ("G1", "web._headers", "{**HEADERS, **HSTS} if https else HEADERS", "{**HEADERS, **HSTS}"),
+        ("G1", "web._with_ours", "HSTS if https else {}", "HSTS"),
         ("G2", "chalicelib/pages/__init__.py", "default-src 'none'", "default-src 'self'"),
         ("G2", "chalicelib/pages/__init__.py", "img-src data: ", "img-src "),
         ("G3", "web", '"nosniff"', '"sniff"'),
@@ -197,10 +200,16 @@ MUTANTS = [
         ("H3", "web._respond", "log.origin_of(bug)", "repr(bug)"),
         ("H3", "web._failure", '{"outcome": "refused" if error.status < 500 else "failed", "error": bug}', '{"outcome": "failed", "detail2": bug}'),
         ("H4", "app.py", '@app.route("/logout")', '@app.route("/logout", methods=["GET", "POST"])'),
+        ("H5", "web._error_of_chalice", "response.body == _INTERNAL_ERROR", "isinstance(response.body, dict)"),
+        ("H5", "web.around", "error = _error_of_chalice(response)", "error = None"),
+        ("H5", "web._with_ours", "name.lower() not in given", "name not in given"),
+        ("H6", "web.App.__call__", "return super().__call__({**_ABSENT, **event}, context)", "return super().__call__(event, context)"),
+        ("H6", "web.App.__call__", "path in self.routes", "True"),
+        ("H6", "events.respond", "not (isinstance(event, dict) and isinstance(event.get('requestContext'), dict))", "False"),
         ("I1", "web._respond", "log.write(**{**about, **result.line})", "pass"),
         ("I2", "aws.client", 'logging.getLogger("botocore").setLevel(logging.WARNING)', 'logging.getLogger("botocore").setLevel(logging.DEBUG)'),
-        ("I3", "errors.LoginUnknown.__init__", "not dropped", "False"),
-        ("I3", "errors.LoginUnknown.__init__", "not dropped", "True"),
+        ("I3", "errors.LoginUnknown", "security = True", "security = False"),
+        ("I3", "login.Attempts.spend", "len(self._live()) >= MOST", "False"),
         ("I3", "log.source", 'f"{today} {ip_address}"', "ip_address"),
         ("J1", "aws._attempt", "deadline.within(CALL_SECONDS).run(function)", "function()"),
         ("J1", "transport.Transport.send", "limited.run(lambda: self._send(method, url, endpoint, parts))", "self._send(method, url, endpoint, parts)"),
@@ -232,6 +241,8 @@ MUTANTS = [
         ("L7", "web._failure", "not request.wants_json", "True"),
         ("L8", "services.require_user", "attempts(request).loops(request.path_and_query)", "False"),
         ("L8", "login.Attempts.loops", "begun_at(attempt.state) >= since", "True"),
+        ("L8", "login.Attempts.loops", "found.count(None) >= 2", "False"),
+        ("L8", "login.Attempts.spend", "_digest(state) in self._replaced()", "False"),
         ("L8", "login.Attempt.is_needed", "begun_at(self.state) >= time.time() - LOOP_SECONDS", "False"),
         ("L8", "app.logout", "services.attempts(request).forget()", "pass"),
         ("L9", "documents.who", "json.dumps(document)", "json.dumps({**document, 'stored': user and user.profile.text})"),
@@ -247,6 +258,7 @@ MUTANTS = [
         ("L13", "request._is_sent_by", "bool(listed)", "True"),
         ("L14", "app.home", "sessions.claimed() is not None", "True"),
         ("L15", "address.split_path", 'len(segments) - route.count("/")', "len(segments) - 1"),
+        ("L15", "web.view.decorate.respond", "partial(route, **parameters)", "route"),
         ("M1", "services.log_in", "not complete.tokens_kms_alias", "False"),
         ("M1", "services.access_token", "not complete.tokens_kms_alias", "False"),
         ("M2", "vault.Vault.seal", 'self._call(lambda: self._client().encrypt(Plaintext=text, **self._key)["CiphertextBlob"])', "text"),

@@ -12,7 +12,7 @@ PROBLEM = "application/problem+json"
 
 
 def who(user: User | None, *, ended: bool) -> str:
-    """Who is logged in, and until when; `ended` says that the browser's session was ended elsewhere."""
+    """Who is logged in, and until when; `ended` says that the browser's session is gone."""
     document: dict[str, object] = {"user": None, "ended": True} if ended else {"user": None}
     if user:
         profile, ends = user.profile, datetime.fromtimestamp(user.session_ends, UTC)

@@ -5,7 +5,9 @@
     LoginError
     ├── ConfigurationError        500  configuration
     ├── BadRequest                400  bad_request
-    │   └── MethodNotAllowed      405  method_not_allowed
+    │   ├── MethodNotAllowed      405  method_not_allowed
+    │   └── UnsupportedMediaType  415  unsupported_media_type
+    ├── NotRestApi                501  not_a_rest_api
     ├── Prefetched                503  prefetch
     ├── LoginRefused
     │   ├── Cancelled             400  cancelled
@@ -113,12 +115,31 @@ class BadRequest(LoginError):
 
 
 class MethodNotAllowed(BadRequest):
-    """A method other than GET, where API Gateway does not reject it first."""
+    """A method that the route does not have, where API Gateway does not reject it first."""
 
     status = 405
     reason = "method_not_allowed"
     title = "This address cannot be used that way"
-    message = "You can open the pages of this site, but not send anything to them."
+    message = "This address does not accept requests of this kind."
+
+
+class UnsupportedMediaType(BadRequest):
+    """A Content-Type that the route does not accept, or none where it needs one."""
+
+    status = 415
+    reason = "unsupported_media_type"
+    title = "This address cannot be used that way"
+    message = "This address does not accept data of this type."
+
+
+class NotRestApi(LoginError):
+    """The function was called by an HTTP API, a function URL, a load balancer, or a REST API with other routes."""
+
+    status = 501
+    reason = "not_a_rest_api"
+    title = "This site is not set up yet"
+    message = "This app works only behind its own REST API of API Gateway, and something else called it."
+    remedy = "The owner of this site can create that REST API with make deploy or chalice deploy."
 
 
 class Prefetched(LoginError):
@@ -150,8 +171,8 @@ class LoginLoops(LoginRequired):
 
     reason = "login_loops"
     title = "You are still not logged in"
-    message = "You were sent to log in twice, but you are still not logged in."
-    remedy = "Allow cookies for this site, then log in again."
+    message = "This site does not recognize your recent logins."
+    remedy = "Log in again. If that does not help, allow cookies for this site, or give its owner the reference below."
     asks_to_log_in = False
 
 
@@ -195,21 +216,17 @@ class LoginUnknown(LoginRefused):
 
     reason = "login_unknown"
     title = "This browser does not recognize this login"
-    message = "It may have begun in another browser, or five newer logins replaced it, or cookies are off."
+    message = "It may have begun in another browser, or cookies are off."
     remedy = "Allow cookies for this site, then log in again in this browser."
-
-    def __init__(self, *, dropped: bool = False) -> None:
-        """`dropped`: the browser has as many attempts as it may, so this one may have made room for another."""
-        super().__init__()
-        self.security = not dropped
+    security = True
 
 
 class LoginSpent(LoginRefused):
-    """The callback's state was used before (RFC 6749 §4.1.2)."""
+    """The callback's state was used before (RFC 6749 §4.1.2), or newer attempts took the place of this one."""
 
     reason = "login_spent"
-    title = "This login was already used"
-    message = "This address works only once. The home page shows whether you are logged in."
+    title = "This login is no longer valid"
+    message = "It was used before, or newer logins in this browser replaced it. The home page shows if you are logged in."
     remedy = "If you are not, or want to use another account, log in again."
     offers = ("home", "login")
 

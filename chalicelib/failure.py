@@ -27,13 +27,14 @@ def read(request: Request, seal: Seal) -> tuple[errors.LoginError, str]:
     """Read the error and its reference from a request's query. Sets the request's `return_to` to that of the login.
 
     Raises:
-        BadRequest: this app did not sign the failure, or more than `LIFETIME` ago, or has no error with its reason.
+        BadRequest: this app did not sign the failure, or has no error with its reason.
+        LoginExpired: it was signed more than `LIFETIME` ago.
     """
     values = request.query.get(NAME) or []
-    fields = seal.open(values[0]) if len(values) == 1 and isinstance(values[0], str) else None
+    fields = seal.open(values[0]) if len(values) == 1 else None
     if not fields:
         raise errors.BadRequest
     failed_at, reason, reference, retry_after, request.return_to = json.loads(decode(fields[0]))
     if failed_at < time.time() - LIFETIME:
-        raise errors.BadRequest
+        raise errors.LoginExpired
     return errors.of(reason, retry_after), reference

@@ -67,6 +67,6 @@ def read_callback(query: Mapping[str, Sequence[str]], issuer: str) -> Callback:
 
 def _single(query: Mapping[str, Sequence[str]], name: str) -> str:
     values = query.get(name) or [""]
-    if len(values) != 1 or not isinstance(values[0], str) or not _VALUE.fullmatch(values[0]):
+    if len(values) != 1 or not _VALUE.fullmatch(values[0]):
         raise BadRequest
     return values[0]

@@ -14,8 +14,6 @@ PICTURE_ORIGINS = ("https://i.scdn.co", "https://platform-lookaside.fbsbx.com")
 """Where Spotify keeps profile pictures: its own host and, for accounts made with Facebook, Facebook's."""
 
 _PATH = re.compile(r"/[!-~]*")
-_PART = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]\s*[\]}]|[\[\]{},:]|[^\[\]{},:"\s]+')
-"""A token of JSON (RFC 8259 §2), or an empty array or object."""
 
 
 @dataclass(frozen=True)
@@ -35,23 +33,6 @@ class Profile:
     def fields(self) -> list[str]:
         """The names of the fields that Spotify sent."""
         return [_printable(name) for name in json.loads(self.text)]
-
-    @property
-    def indented(self) -> str:
-        """`text` with line breaks and indentation, and otherwise unchanged."""
-        written, depth = [], 0
-        for part in _PART.findall(self.text):
-            if part in "]}":
-                depth -= 1
-                written.append(_new_line(depth))
-            written.append(part)
-            if part in "[{":
-                depth += 1
-            if part in "[{,":
-                written.append(_new_line(depth))
-            elif part == ":":
-                written.append(" ")
-        return "".join(written)
 
     @classmethod
     def parse(cls, text: str, simulator: str = "") -> Self:
@@ -84,11 +65,6 @@ def _is_key(value: object) -> bool:
 
 def _printable(text: str) -> str:
     return text.encode(errors="replace").decode()
-
-
-def _new_line(depth: int) -> str:
-    """A line break and its indentation, which is limited: JSON can be deep."""
-    return "\n" + "  " * min(depth, 8)
 
 
 def _picture(images: Any, simulator: str) -> str | None:

@@ -1,5 +1,6 @@
 """An HTTP request. Clients can forge all of it."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
@@ -25,6 +26,14 @@ CALLBACK = "/callback"
 RETURNING = ("/login", "/logout")
 """The routes that return to a page. All others ignore the parameter."""
 
+ASK = "ask"
+"""The query parameter of `/login` and `/logout` with which they ask first, also if the page is reloaded: WebKit then
+sends `Sec-Fetch-Site: none`, as for a typed address.
+"""
+
+
+_EXCLUDED = re.compile(r";\s*q=0(\.0*)?\s*(;|$)")
+
 
 class Request:
     """One request, as the routes need it."""
@@ -46,7 +55,8 @@ class Request:
         """The origins of front ends that may read who is logged in, and that a login may return to."""
         _, self.path = addresses.split_path(context)
         """The path of the route, without the app's base path."""
-        self.query: Mapping[str, Sequence[str]] = event.get("multiValueQueryStringParameters") or {}
+        query = event.get("multiValueQueryStringParameters") or {}
+        self.query: Mapping[str, Sequence[str]] = {name: [*filter(_is_text, query[name])] for name in query}
         self.jar = Jar(_cookie_header(event), secure=self.address.secure)
         self.own, self.foreign = _origin(received, self.address, self.frontends)
         """`own`: this app, a link on a listed front end, or the user caused it. `foreign`: another site did."""
@@ -107,6 +117,11 @@ class Request:
         return self.query.get(SHOW_DIALOG) == ["true"]
 
     @property
+    def asks(self) -> bool:
+        """Whether it asks the user to confirm what another site may have requested."""
+        return ASK in self.query
+
+    @property
     def own_url(self) -> str:
         """The same request at the app's own address, marked as redirected there."""
         return self.address.url(f"{self.path}?{urlencode({MOVED: '1', **self.query}, doseq=True)}")
@@ -130,7 +145,11 @@ class Request:
 
     def _asked_return_to(self) -> str:
         asked = self.query.get(return_to.NAME, []) if self.path in RETURNING else []
-        return asked[0] if len(asked) == 1 and self._resolve(asked[0]) else ""
+        # A click on a page that asks would make this app the source of a request for a page that another site chose.
+        accepted = (
+            len(asked) == 1 and self._resolve(asked[0]) and not (self.asks and asked[0].startswith("/"))
+        )
+        return asked[0] if accepted else ""
 
     def _resolve(self, text: str) -> str:
         return return_to.resolve(text, self.address.url(""), self.frontends)
@@ -145,9 +164,14 @@ def is_prefetch(received: ChaliceRequest) -> bool:
 
 
 def wants_json(received: ChaliceRequest) -> bool:
-    """Whether the Accept header names JSON and not HTML (RFC 9110 §12.5.1)."""
-    names = [part.partition(";")[0].strip().lower() for part in _header(received, "accept").split(",")]
+    """Whether the Accept header names JSON and not HTML. A weight of 0 excludes a type (RFC 9110 §12.4.2, §12.5.1)."""
+    ranges = _header(received, "accept").lower().split(",")
+    names = [part.partition(";")[0].strip() for part in ranges if not _EXCLUDED.search(part)]
     return "application/json" in names and "text/html" not in names
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 def _header(received: ChaliceRequest, name: str) -> str:

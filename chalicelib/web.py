@@ -7,17 +7,25 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, NamedTuple
 
-from chalice import Response
+from chalice import Chalice, Response
 from chalice.app import CaseInsensitiveMapping
 from chalice.app import Request as ChaliceRequest
 
-from chalicelib import documents, failure, log, pages, services
+from chalicelib import documents, events, failure, log, pages, services
 from chalicelib.config import simulator
 from chalicelib.deadline import Deadline
-from chalicelib.errors import ConfigurationError, LoginError, MethodNotAllowed, Prefetched
-from chalicelib.request import CALLBACK, Request, is_prefetch, wants_json
+from chalicelib.errors import (
+    ConfigurationError,
+    LoginError,
+    MethodNotAllowed,
+    NotRestApi,
+    Prefetched,
+    UnsupportedMediaType,
+)
+from chalicelib.request import ASK, CALLBACK, Request, is_prefetch, wants_json
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -55,6 +63,11 @@ def page(html: str) -> Result:
     return Result(200, html)
 
 
+def ask_first(request: Request, html: str) -> Result:
+    """Ask for confirmation, at an address that asks again when it is reloaded."""
+    return page(html) if request.asks else redirect(request.link(request.path, **{ASK: "yes"}))
+
+
 def document(json: str) -> Result:
     """Respond with JSON, which a listed front end may read too."""
     return Result(200, json, content_type=documents.JSON)
@@ -73,35 +86,109 @@ def redirect(
 
 _REQUEST_ID = re.compile(r"[0-9a-f-]{36}")
 
-Route = Callable[[Request], Result]
+_INTERNAL_ERROR = {"Code": "InternalServerError", "Message": "An internal server error occurred."}
+"""What Chalice responds with after an exception in a route without `view`, which it has logged."""
+
+_ABSENT = dict.fromkeys(
+    ("headers", "body", "pathParameters", "stageVariables", "multiValueQueryStringParameters")
+)
+"""What Chalice demands of an event. API Gateway sends null where a request has none."""
+
+Route = Callable[..., Result]
 
 _current: ContextVar[Any] = ContextVar("request")  # app.current_request is shared by all threads
 
 
-def view(event: str, *, moves: bool = True) -> Callable[[Route], Callable[[], Response]]:
+class App(Chalice):
+    """A Chalice app with the headers and errors of this module, which responds to any event."""
+
+    def __init__(self, app_name: str, **options: Any) -> None:
+        super().__init__(app_name, **options)
+        self.register_middleware(around, "http")
+
+    def __call__(self, event: Any, context: Any) -> Any:
+        """Handle an event of Lambda. One that is not a request of our REST API gets the response of `events`."""
+        bug: Exception | None = None
+        match event:
+            case {"requestContext": {"resourcePath": str(path), "httpMethod": str()}} if path in self.routes:
+                try:
+                    return super().__call__({**_ABSENT, **event}, context)
+                except Exception as failure:  # noqa: BLE001 - an odd event, or a body that is not JSON
+                    bug = failure
+        return events.respond(event, LoginError() if bug else NotRestApi(), HEADERS, bug)
+
+
+def view(event: str, *, moves: bool = True) -> Callable[[Route], Callable[..., Response]]:
     """Decorate a function of a `Request` to make it a Chalice view, named `event` in the log.
+
+    The function also receives the parameters of the route's path, by their names.
 
     A `LoginError` becomes its page, and any other exception the page of a bug; both are logged with a
     reference that the page shows. A browser is redirected to the page of a failed callback, so that no address
     that it shows or keeps holds a code. A prefetch changes nothing. With `moves`, a request that arrived at another
     host is first redirected to the app's own address.
     """
-    return lambda route: functools.wraps(route)(lambda: _respond(route, event, _current.get(), moves=moves))
+
+    def decorate(route: Route) -> Callable[..., Response]:
+        @functools.wraps(route)
+        def respond(**parameters: str) -> Response:
+            return _respond(partial(route, **parameters), event, _current.get(), moves=moves)
+
+        return respond
+
+    return decorate
 
 
 def around(received: ChaliceRequest, get_response: Callable[[Any], Response]) -> Response:
-    """Chalice's middleware. A Content-Type is dropped, since Chalice answers a GET that has one with 415: WebKit
-    keeps it after a form is sent. What Chalice answers itself becomes a page, with the headers of every response.
+    """Chalice's middleware, for routes with and without `view`.
+
+    It adds our headers. The errors that Chalice itself responds with become pages or problem documents. The
+    Content-Type of a GET is dropped, because Chalice would respond with 415: WebKit keeps it after a form is sent.
     """
     if received.method == "GET":
         sent = {name: value for name, value in received.headers.items() if name != "content-type"}
         received.headers = CaseInsensitiveMapping(sent)
     _current.set(received)
-    response = get_response(received)
-    if isinstance(response.body, dict):
-        response = _respond(_refuse, "request", received, moves=False)
-    response.headers = {**_headers(https=bool(received.context.get("domainName"))), **response.headers}
+    error: Exception | None
+    try:
+        response = get_response(received)
+        error = _error_of_chalice(response)
+    except Exception as bug:  # noqa: BLE001 - as in a view: an owner's middleware, or ChaliceUnhandledError
+        response, error = Response(""), bug
+    if error:
+        shown = _respond(partial(_raise, error), "request", received, moves=False)
+        response = Response(shown.body, {**response.headers, **shown.headers}, shown.status_code)
+    response.headers = _with_ours(response.headers, https=bool(received.context.get("domainName")))
+    if received.method == "HEAD":
+        response.body = ""
     return response
+
+
+def _error_of_chalice(response: Response) -> LoginError | None:
+    """The error that Chalice itself responded with; None for a response of a route."""
+    if response.body == _INTERNAL_ERROR:
+        return LoginError()
+    match response.body:
+        case {"Code": "MethodNotAllowedError", "Message": text, **rest} if not rest:
+            return MethodNotAllowed() if str(text).startswith("Unsupported method: ") else None
+        case {"Code": "UnsupportedMediaType", "Message": text, **rest} if not rest:
+            return UnsupportedMediaType() if str(text).startswith("Unsupported media type: ") else None
+    return None
+
+
+def _raise(error: Exception, _: Request) -> Result:
+    raise error
+
+
+def _with_ours(headers: Mapping[str, Any], *, https: bool) -> dict[str, Any]:
+    """A route's headers and ours. The route's win, whatever the case of their names; Vary has the names of both."""
+    given = {name.lower(): name for name in headers}
+    ours = {**HEADERS, **(HSTS if https else {})}
+    merged = {**{name: ours[name] for name in ours if name.lower() not in given}, **headers}
+    if vary := given.get("vary"):
+        values = headers[vary] if isinstance(headers[vary], list) else [headers[vary]]
+        merged[vary] = ", ".join((HEADERS["Vary"], *values))
+    return merged
 
 
 def _respond(route: Route, event: str, received: Any, *, moves: bool) -> Response:
@@ -129,14 +216,6 @@ def _reference(received: ChaliceRequest) -> str:
     """What an error page shows: API Gateway's ID of the request, or one of ours if that is missing or odd."""
     given = str(received.context.get("requestId"))
     return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
-
-
-def _headers(*, https: bool) -> Mapping[str, str]:
-    return {**HEADERS, **HSTS} if https else HEADERS
-
-
-def _refuse(_: Request) -> Result:
-    raise MethodNotAllowed
 
 
 def _read(received: ChaliceRequest) -> Request:
@@ -184,7 +263,11 @@ def _shown(error: LoginError, reference: str, request: Request | None, received:
 
 def _response(result: Result, request: Request | None) -> Response:
     https = request is not None and request.address.secure
-    headers: dict[str, Any] = {**_headers(https=https), "Content-Type": result.content_type, **result.headers}
+    headers: dict[str, Any] = {
+        **(HSTS if https else {}),
+        "Content-Type": result.content_type,
+        **result.headers,
+    }
     if request and (origin := simulator(request.settings)):
         headers["Content-Security-Policy"] = pages.content_security_policy(origin)
     if request and request.frontend and result.content_type != HTML:

@@ -75,10 +75,10 @@ def _python(stage: Stage) -> Iterator[Problem]:
 
 def _copies(stage: Stage) -> Iterator[Problem]:
     """Compare the names that occur in several files."""
-    found = re.search(r'Chalice\(app_name="([^"]*)"', (PROJECT / "app.py").read_text(encoding="utf-8"))
+    found = re.search(r'\bapp_name="([^"]*)"', (PROJECT / "app.py").read_text(encoding="utf-8"))
     path, policy = f"/{stage.app}/{stage.name}", str(stage.policy)
     for holds, file, needed in (
-        (found and found[1] == stage.app, "app.py", f'Chalice(app_name="{stage.app}")'),
+        (found and found[1] == stage.app, "app.py", f'app_name="{stage.app}"'),
         (stage.parameter_path == path, ".chalice/config.json", f"PARAMETER_PATH {path}"),
         (f":table/{stage.table}'" in policy, stage.policy_file, f"table/{stage.table}"),
         (f":parameter{path}/*'" in policy, stage.policy_file, f"parameter{path}/*"),

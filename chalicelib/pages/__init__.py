@@ -24,8 +24,8 @@ SPOTIFY_APPS = "https://www.spotify.com/account/apps/"
 """Where users withdraw what they have granted to apps."""
 
 WELCOME, WHY = "Log in with your Spotify account", "Spotify asks you first, and you can say no."
-ENDED = "You were logged out"
-WHY_ENDED = "You logged out on another device, or this site ended your session."
+ENDED = "Your session has ended"
+WHY_ENDED = "This site no longer has it. To continue, log in again."
 
 KEEPS = "It keeps access to your account, encrypted, until you log out, or for at most 30 days."
 KEEPS_NOT = "It keeps no access to your account."
@@ -72,7 +72,7 @@ def home(address: Address, scope: str, *, keeps_access: bool = False, ended: boo
     """The home page for a visitor who is not logged in.
 
     `scope` is what a login asks for, and `keeps_access` whether it keeps the access. `ended` explains that the
-    browser's session was ended elsewhere.
+    browser's session is gone.
     """
     count = len(scope.split())
     return _page(
@@ -98,7 +98,7 @@ def home_of(user: User, address: Address) -> str:
         ends=f"{ends.day} {ends:%B %Y}",
         ends_at=ends.isoformat(),
         stored=_stored(profile),
-        data=profile.indented,
+        data=profile.text,
         access=_template("access.html").format(apps=SPOTIFY_APPS) if user.tokens else "",
         **_links(address),
     )
@@ -134,7 +134,7 @@ def _offered(error: LoginError, request: Request) -> Markup:
         "home": request.address.url("/"),
         "login": request.link("/login"),
         "another": request.link("/login", show_dialog="true"),
-        "logout": request.link("/logout"),
+        "logout": request.address.url("/logout"),
     }
     links = Markup("").join(LINKS[name].format(urls[name]) for name in error.offers)
     return _template("links.html").format(links=links)

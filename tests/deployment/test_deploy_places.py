@@ -87,7 +87,7 @@ def test_a_renamed_app_is_deployed_beside_the_original(aws: Emulator) -> None:
     half = aws.deploy("deploy", "dev")
     assert half.returncode == 1
     for needed in (
-        'Chalice(app_name="our-login")',
+        'app_name="our-login"',
         "PARAMETER_PATH /our-login/dev",
         "parameter/our-login/dev/*",
         "/aws/lambda/our-login-dev:*",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from app import app
 from tests.support.visitor import Reply, Visitor
@@ -15,30 +15,42 @@ STAGE_URL = f"https://{DOMAIN}/api"
 
 
 def event(
-    path: str = "/", headers: Mapping[str, Any] | None = None, *, domain: str = DOMAIN, base: str = "/api"
+    path: str = "/",
+    headers: Mapping[str, Any] | None = None,
+    *,
+    domain: str = DOMAIN,
+    base: str = "/api",
+    route: str = "",
+    method: str = "GET",
+    body: str | None = None,
 ) -> dict[str, Any]:
-    """A REST API proxy event as API Gateway sends it, with null for empty values."""
+    """A REST API proxy event as API Gateway sends it, with null for empty values.
+
+    `route` is the pattern that the path matches, such as `/items/{number}`; by default the path itself.
+    """
     parts = urlsplit(path)
     query = parse_qs(parts.query, keep_blank_values=True)
+    pairs = zip((route or parts.path).split("/"), parts.path.split("/"), strict=True)
+    parameters = {name.strip("{}"): unquote(value) for name, value in pairs if name.startswith("{")}
     return {
-        "resource": parts.path,
+        "resource": route or parts.path,
         "path": parts.path,
-        "httpMethod": "GET",
+        "httpMethod": method,
         "headers": dict(headers) if headers else None,
         "multiValueHeaders": {name: [value] for name, value in headers.items()} if headers else None,
         "queryStringParameters": {name: values[-1] for name, values in query.items()} or None,
         "multiValueQueryStringParameters": query or None,
-        "pathParameters": None,
+        "pathParameters": parameters or None,
         "stageVariables": None,
         "requestContext": {
-            "resourcePath": parts.path,
-            "httpMethod": "GET",
+            "resourcePath": route or parts.path,
+            "httpMethod": method,
             "path": base + parts.path,
             "stage": "api",
             "domainName": domain,
             "requestId": "0b1c2d3e-0000-4000-8000-000000000001",
         },
-        "body": None,
+        "body": body,
         "isBase64Encoded": False,
     }
 

@@ -97,7 +97,7 @@ def test_the_address_works_for_an_hour(visitor: GatewayVisitor, monkeypatch: pyt
     monkeypatch.setattr(time, "time", lambda: later - 5)
     assert "You cancelled the login" in open_later(visitor, first.location).words
     monkeypatch.setattr(time, "time", lambda: later + 5)
-    assert "This address is not complete" in open_later(visitor, first.location).words
+    assert "This login has expired" in open_later(visitor, first.location).words
 
 
 def test_the_address_gives_a_program_a_problem_document(visitor: GatewayVisitor) -> None:

@@ -99,12 +99,27 @@ class TestReturning:
         assert visitor.get("/callback?return_to=/account").links == [f"{STAGE_URL}/", f"{STAGE_URL}/login"]
 
     @pytest.mark.parametrize("path", ["/login", "/logout"])
-    def test_a_page_that_asks_leads_there_either_way(self, visitor: GatewayVisitor, path: str) -> None:
+    def test_a_page_that_asks_leads_either_way_to_a_listed_front_end_but_to_no_page_of_the_app(
+        self, visitor: GatewayVisitor, path: str
+    ) -> None:
+        """The page's links are the app's own, so a page that another site chose would seem to be chosen by the user."""
         visitor.log_in()
-        asked = visitor.get(f"{path}?return_to=/account", {"Sec-Fetch-Site": "cross-site"})
-        go_on, cancel = asked.links
-        assert cancel == f"{STAGE_URL}/account"
-        assert go_on.endswith("return_to=%2Faccount")
+        foreign = {"Sec-Fetch-Site": "cross-site"}
+        moved = visitor.get(f"{path}?return_to={FRONTEND}/bye", foreign).location
+        go_on, cancel = visitor.get(moved, foreign).links
+        assert cancel == f"{FRONTEND}/bye"
+        assert go_on.endswith(f"return_to={quote(cancel, safe='')}")
+        for asked in (f"{path}?return_to=/delete?id=7", f"{path}?ask=yes&return_to=/delete?id=7"):
+            reply = visitor.get(asked, foreign)
+            reply = visitor.get(reply.location, foreign) if reply.status == 307 else reply
+            go_on, cancel = reply.links
+            assert cancel == f"{STAGE_URL}/"
+            assert "delete" not in go_on
+        ended = visitor.get(go_on)
+        if path == "/logout":
+            assert ended.location == f"{STAGE_URL}/"
+        else:
+            assert visitor.get(visitor.agree(ended.location)).location == f"{STAGE_URL}/"
 
     def test_an_ended_session_is_not_asked_whether_to_log_in_again(
         self, visitor: GatewayVisitor, table: Table
@@ -151,6 +166,10 @@ class TestWhoAmI:
             ("application/json", True),
             ("APPLICATION/JSON;q=0.9, */*", True),
             ("application/json, text/html", False),
+            ("application/json;q=0", False),
+            ("text/*, application/json ; Q=0.000", False),
+            ("application/json;q=0.001", True),
+            ("application/json, text/html;q=0", True),
             ("*/*", False),
             ("application/jsonx", False),
             ("", False),
@@ -164,7 +183,7 @@ class TestWhoAmI:
     def test_an_ended_session_is_explained_until_the_next_login(
         self, visitor: GatewayVisitor, table: Table
     ) -> None:
-        sentence = "You logged out on another device, or this site ended your session."
+        sentence = "Your session has ended"
         assert sentence not in visitor.get("/").words
         visitor.log_in()
         (item,) = table.items()
@@ -182,7 +201,7 @@ class TestWhoAmI:
         forged = Seal("session", ["another key of sufficient length, but another"])
         now = str(int(time.time()))
         visitor.cookies["__Host-spotify-session"] = forged.sign(encode("x"), "login", "session", now, now)
-        assert "You were logged out" not in visitor.get("/").words
+        assert "Your session has ended" not in visitor.get("/").words
         assert visitor.get("/", JSON).text == '{"user": null}'
 
     def test_an_error_is_a_problem_document_with_the_pages_status_and_reason(
@@ -326,7 +345,7 @@ class TestFrontEnds:
         self, visitor: GatewayVisitor, headers: dict[str, str]
     ) -> None:
         visitor.log_in()
-        assert visitor.get("/logout", headers).status == 200
+        assert visitor.get("/logout", headers).location == f"{STAGE_URL}/logout?ask=yes"
         assert visitor.see_id() == "pia.premium"
 
 
@@ -334,34 +353,22 @@ class TestProtectedRoutes:
     @pytest.fixture
     def account(self, monkeypatch: pytest.MonkeyPatch, visitor: GatewayVisitor) -> Chalice:
         """The app with a protected route, with a parameter in its path, as a fork would add it."""
-        fork = Chalice(app_name="fork")
-        fork.register_middleware(web.around, "http")
+        fork = web.App(app_name="fork")
         for path, views in the_app.routes.items():
             fork.route(path)(views["GET"].view_function)
 
-        @fork.route("/items/{number}", methods=["GET"])
-        def item(number: str) -> Any:
-            return shown(number)
-
+        @fork.route("/items/{number}", methods=["GET", "POST"])
         @web.view("item")
-        def shown_page(request: Request) -> web.Result:
-            return web.page(services.require_user(request).profile.id)
-
-        def shown(_: str) -> Any:
-            return shown_page()
-
-        @fork.route("/items/{number}", methods=["POST"])
-        def change(number: str) -> Any:
-            return shown(number)
+        def item(request: Request, number: str) -> web.Result:
+            return web.page(f"{number} of {services.require_user(request).profile.id}")
 
         return fork
 
     def send(self, fork: Chalice, visitor: GatewayVisitor, method: str = "GET", **headers: str) -> Reply:
         cookies = "; ".join(f"{name}={value}" for name, value in visitor.cookies.items())
-        sent = event("/items/7?tab=a%20b", {**headers, **({"Cookie": cookies} if cookies else {})})
-        sent |= {"httpMethod": method, "resource": "/items/{number}", "pathParameters": {"number": "7"}}
-        sent["requestContext"] |= {"httpMethod": method, "resourcePath": "/items/{number}"}
-        return reply_of(fork(sent, None))
+        headers |= {"Cookie": cookies} if cookies else {}
+        path, route = "/items/7?tab=a%20b", "/items/{number}"
+        return reply_of(fork(event(path, headers, route=route, method=method), None))
 
     def test_a_visitor_logs_in_and_returns_to_the_protected_page(
         self, account: Chalice, visitor: GatewayVisitor
@@ -371,7 +378,7 @@ class TestProtectedRoutes:
         assert away.location == f"{STAGE_URL}/login?return_to={quote('/items/7?tab=a+b', safe='')}"
         back = visitor.get(visitor.agree(visitor.get(away.location).location))
         assert back.location == f"{STAGE_URL}/items/7?tab=a+b"
-        assert self.send(account, visitor).text == "pia.premium"
+        assert self.send(account, visitor).text == "7 of pia.premium"
 
     @pytest.mark.parametrize(
         ("method", "headers"),
@@ -416,6 +423,42 @@ class TestProtectedRoutes:
             visitor.get(visitor.agree(visitor.get(away.location).location))
             del visitor.cookies["__Host-spotify-session"]
         assert self.send(account, visitor).status == 401
+
+    def test_instances_that_disagree_about_the_keys_end_in_a_page_instead_of_a_loop(
+        self, account: Chalice, visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for _ in range(2):
+            away = self.send(account, visitor)
+            assert away.status == 307
+            monkeypatch.setenv("SECRET_KEY", "the key of another instance of this app")
+            visitor.get(visitor.agree(visitor.get(away.location).location))
+            monkeypatch.setenv("SECRET_KEY", SECRET_KEY)
+        assert "You are still not logged in" in self.send(account, visitor).words
+
+    def test_ten_tabs_of_protected_pages_all_end_at_their_pages(
+        self, account: Chalice, visitor: GatewayVisitor
+    ) -> None:
+        pages = [f"/account/{number}" for number in range(10)]
+        urls = [visitor.get(f"/login?return_to={page}").location for page in pages]
+        callbacks = [visitor.agree(url) for url in urls]
+        early = visitor.get(callbacks[0])
+        assert (early.status, early.links[-1]) == (400, f"{STAGE_URL}/login?return_to=%2Faccount%2F0")
+        assert "newer logins in this browser replaced it" in early.words
+        for page, callback in reversed([*zip(pages, callbacks, strict=True)]):
+            assert visitor.get(callback).location == STAGE_URL + page
+
+    def test_pages_that_do_not_fit_are_forgotten_and_the_headers_stay_small(
+        self, visitor: GatewayVisitor
+    ) -> None:
+        urls = [
+            visitor.get(f"/login?return_to=/{number}".ljust(200 + number * 40, "x")).location
+            for number in range(10)
+        ]
+        assert sum(len(value) for value in visitor.cookies.values()) < MOST * 900
+        visitor.log_in()
+        replies = [visitor.get(visitor.agree(url)) for url in urls]
+        assert replies[-1].status == 307
+        assert 400 in [reply.status for reply in replies], "the oldest were dropped with their pages"
 
     def test_cancelling_or_logging_out_twice_is_no_loop(
         self, account: Chalice, visitor: GatewayVisitor

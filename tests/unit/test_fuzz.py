@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import time
@@ -17,9 +16,8 @@ from moto import mock_aws
 
 from app import app
 from chalicelib.cookies import Seal, encode
-from chalicelib.errors import BadRequest, ProfileInvalid
+from chalicelib.errors import ProfileInvalid
 from chalicelib.login import Attempt
-from chalicelib.oauth import read_callback
 from chalicelib.profile import Profile
 from tests.support.gateway import DOMAIN, event
 from tests.support.table import Table
@@ -170,9 +168,3 @@ def test_an_arbitrary_item_in_the_table_counts_as_logged_out(world: None, attrib
     response = app(event("/", {"Cookie": own_cookies()}), None)
     assert response["statusCode"] == 200
     assert "User ID: None" in response["body"]
-
-
-@given(st.dictionaries(PARAMETER, st.lists(st.none() | HUGE | st.integers(), max_size=3), max_size=5))
-def test_any_callback_query_is_parsed_or_rejected(query: dict[str, Any]) -> None:
-    with contextlib.suppress(BadRequest):
-        read_callback(query, "https://accounts.spotify.com")

@@ -91,9 +91,9 @@ def test_an_unknown_state_is_a_security_event_unless_the_attempt_may_have_been_d
             attempts(*jar.headers())[0].spend(state, "code")
         assert failure.value.security is True, held
         pending.begin()
-    with pytest.raises(LoginUnknown) as failure:
+    with pytest.raises(LoginSpent) as spent:
         attempts(*jar.headers())[0].spend(state, "code")
-    assert failure.value.security is False
+    assert spent.value.security is False
 
 
 def test_a_finished_login_makes_room_before_an_unfinished_one() -> None:

@@ -14,7 +14,15 @@ from deploy import PROJECT
 from tests.support.gateway import GatewayVisitor
 
 ADDRESS = Address("https://login.example.com")
-OWNER = {"bug", "configuration", "not_on_user_list", "premium_required", "spotify_forbids", "invalid_client"}
+OWNER = {
+    "bug",
+    "configuration",
+    "not_on_user_list",
+    "premium_required",
+    "spotify_forbids",
+    "invalid_client",
+    "not_a_rest_api",
+}
 WAIT = re.compile("spotify_(?!forbids).*|profile_invalid|access_delayed|key_unavailable|users_unavailable")
 
 

@@ -41,30 +41,6 @@ def test_the_whole_profile_is_kept_as_spotify_sent_it() -> None:
     assert Profile.parse(text).text == text
 
 
-@given(st.dictionaries(st.text(), JSON), st.sampled_from([None, 3]), st.booleans())
-def test_the_indented_text_differs_only_in_white_space(
-    fields: dict[str, Any], indent: int | None, ascii_only: bool
-) -> None:
-    written = json.dumps({**fields, "id": "x"}, indent=indent, ensure_ascii=ascii_only)
-    indented = Profile.parse(written).indented
-    assert json.dumps(json.loads(indented)) == json.dumps(json.loads(written))
-
-
-def test_the_indented_text_keeps_the_spelling_of_numbers_and_has_one_value_on_each_line() -> None:
-    text = '{"id":"a, b","a":[ ],"b":[1.10,1e400,{}]}'
-    assert Profile.parse(text).indented.splitlines() == [
-        "{",
-        '  "id": "a, b",',
-        '  "a": [ ],',
-        '  "b": [',
-        "    1.10,",
-        "    1e400,",
-        "    {}",
-        "  ]",
-        "}",
-    ]
-
-
 @pytest.mark.parametrize("user_id", ["#?/%+", "<b>\"'&", "👩‍🎤", "\u202eabc", "x" * 2045, "\x00"])
 def test_an_unusual_id_is_accepted(user_id: str) -> None:
     assert parse(id=user_id).id == user_id

@@ -118,7 +118,7 @@ class TestHome:
         assert noindex in visitor.get("/callback").text
         visitor.log_in()
         assert noindex in visitor.get("/").text
-        assert noindex in visitor.get("/logout", {"Sec-Fetch-Site": "cross-site"}).text
+        assert noindex in visitor.get("/logout?ask=yes").text
 
     def test_the_home_page_shows_the_logged_in_user(self, visitor: GatewayVisitor) -> None:
         visitor.log_in("premium")
@@ -357,9 +357,12 @@ class TestLogin:
         foreign = {"Sec-Fetch-Site": "cross-site"}
         assert visitor.get("/login", foreign).status == 307, "a logged-out visitor is not asked"
         visitor.log_in()
-        reply = visitor.get("/login", foreign)
-        assert (reply.status, reply.set_cookies) == (200, [])
-        assert f"{STAGE_URL}/login" in reply.links
+        moved = visitor.get("/login", foreign)
+        assert (moved.status, moved.location, moved.set_cookies) == (307, f"{STAGE_URL}/login?ask=yes", [])
+        for headers in (foreign, {"Sec-Fetch-Site": "none"}, {"Sec-Fetch-Site": "same-origin"}, {}):
+            reply = visitor.get(moved.location, headers)
+            assert (reply.status, reply.set_cookies) == (200, []), "it also asks when it is reloaded"
+            assert f"{STAGE_URL}/login" in reply.links
 
     def test_a_login_at_another_host_is_redirected_once_to_the_apps_own_address(
         self, visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch
@@ -445,8 +448,8 @@ class TestCallback:
         assert "You cancelled the login" in reply.words
         assert f"{STAGE_URL}/login" in reply.links
         assert table.items() == []
-        assert "works only once" in visitor.get(callback).words
-        assert "works only once" in visitor.get(callback.replace("error=access_denied", "code=another")).words
+        assert "no longer valid" in visitor.get(callback).words
+        assert "no longer valid" in visitor.get(callback.replace("error=access_denied", "code=another")).words
 
     def test_cancelling_keeps_an_existing_session(self, visitor: GatewayVisitor) -> None:
         visitor.log_in()
@@ -477,7 +480,7 @@ class TestCallback:
         visitor.get("/logout")
         reply = visitor.get(callback)
         assert reply.status == 400
-        assert "works only once" in reply.words
+        assert "no longer valid" in reply.words
         assert table.items() == []
 
     def test_the_second_of_two_simultaneous_callbacks_is_rejected(self, visitor: GatewayVisitor) -> None:
@@ -532,7 +535,7 @@ class TestCallback:
         visitor.get(visitor.agree(url, "premium"))
         reply = visitor.get(visitor.agree(url, "development"))
         assert reply.status == 400
-        assert "This login was already used" in reply.words
+        assert "This login is no longer valid" in reply.words
         assert "use another account, log in again" in reply.words
         assert "security" not in log[-1]
         assert visitor.see_id() == "pia.premium"
@@ -622,8 +625,11 @@ class TestLogout:
         self, visitor: GatewayVisitor, table: Table, headers: dict[str, str]
     ) -> None:
         visitor.log_in()
-        reply = visitor.send("/logout", {**headers, "Cookie": f"{SESSION}={visitor.cookies[SESSION]}"})
-        assert reply.status == 200
+        moved = visitor.send("/logout", {**headers, "Cookie": f"{SESSION}={visitor.cookies[SESSION]}"})
+        assert (moved.status, moved.location, moved.set_cookies) == (307, f"{STAGE_URL}/logout?ask=yes", [])
+        for reloaded in (headers, {"Sec-Fetch-Site": "none"}, {"Sec-Fetch-Site": "same-origin"}):
+            reply = visitor.get(moved.location, reloaded)
+            assert (reply.status, reply.set_cookies) == (200, []), "it also asks when it is reloaded"
         assert "Log out?" in reply.words
         assert len(table.items()) == 1
         assert visitor.see_id() == "pia.premium"

@@ -1,0 +1,205 @@
+"""An owner's routes behave as Chalice documents; only what Chalice itself responds with becomes a page."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from chalice import BadRequestError, Blueprint, NotFoundError, Response, UnauthorizedError
+from chalice.app import ChaliceUnhandledError
+
+from app import app
+from chalicelib import services, web
+from chalicelib.request import Request
+from tests.support.gateway import STAGE_URL, GatewayVisitor, event, reply_of
+from tests.support.visitor import Reply
+
+JSON = {"Content-Type": "application/json"}
+
+
+def forked() -> web.App:
+    """The app with ordinary Chalice routes, and one with `web.view`, as an owner adds them."""
+    fork = web.App(app_name="fork")
+    for path, views in app.routes.items():
+        fork.route(path)(views["GET"].view_function)
+
+    @fork.route("/dict")
+    def document() -> dict[str, str]:
+        return {"Code": "mine", "Message": "hello"}
+
+    @fork.route("/response/{status}")
+    def response(status: str) -> Response:
+        return Response({"error": "mine"}, {"cache-control": "max-age=5", "vary": "Cookie"}, int(status))
+
+    @fork.route("/raise/{name}")
+    def raising(name: str) -> None:
+        kinds: dict[str, type[Exception]] = {
+            "not-found": NotFoundError,
+            "bad": BadRequestError,
+            "who": UnauthorizedError,
+            "unhandled": ChaliceUnhandledError,
+            "bug": ZeroDivisionError,
+        }
+        raise kinds[name]("no such thing")
+
+    @fork.route("/unserializable")
+    def unserializable() -> dict[str, object]:
+        return {"body": object()}
+
+    @fork.route("/things", methods=["POST"])
+    def create() -> Any:
+        assert fork.current_request
+        return {"got": fork.current_request.json_body}
+
+    @fork.route("/items/{number}")
+    @web.view("item")
+    def item(request: Request, number: str) -> web.Result:
+        return web.page(f"{number} of {services.require_user(request).profile.id}")
+
+    @fork.route("/items/{number}/parts/{part}", methods=["POST"], content_types=["text/plain"])
+    @web.view("part")
+    def part(_: Request, *, part: str, number: str) -> web.Result:
+        return web.document(json.dumps([number, part]))
+
+    blueprint = Blueprint(__name__)
+
+    @blueprint.route("/blue/{print}")
+    def blue(**parameters: str) -> dict[str, str]:
+        return parameters
+
+    fork.register_blueprint(blueprint)
+    return fork
+
+
+@pytest.fixture
+def fork(settings: dict[str, str]) -> web.App:
+    return forked()
+
+
+def send(fork: web.App, path: str, headers: dict[str, str] | None = None, **parts: str) -> Reply:
+    return reply_of(fork(event(path, headers, **parts), None))
+
+
+def assert_has_our_headers(reply: Reply) -> None:
+    for name in web.HEADERS:
+        assert reply.headers[name.lower()], name
+    assert reply.headers["strict-transport-security"]
+
+
+def test_a_dict_is_json_whatever_its_keys(fork: web.App) -> None:
+    reply = send(fork, "/dict")
+    assert (reply.status, json.loads(reply.text)) == (200, {"Code": "mine", "Message": "hello"})
+    assert_has_our_headers(reply)
+
+
+@pytest.mark.parametrize("status", [200, 201, 405, 415, 500])
+def test_a_response_keeps_its_status_body_and_headers(
+    fork: web.App, log: list[dict[str, Any]], status: int
+) -> None:
+    reply = send(fork, f"/response/{status}", route="/response/{status}")
+    assert (reply.status, json.loads(reply.text)) == (status, {"error": "mine"})
+    assert reply.headers["cache-control"] == "max-age=5", "a route's own header wins, whatever its case"
+    assert reply.headers["vary"] == "Accept, Origin, Cookie"
+    assert_has_our_headers(reply)
+    assert log == []
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "code"),
+    [
+        ("not-found", 404, "NotFoundError"),
+        ("bad", 400, "BadRequestError"),
+        ("who", 401, "UnauthorizedError"),
+    ],
+)
+def test_an_error_of_chalice_that_a_route_raises_is_the_json_that_chalice_documents(
+    fork: web.App, name: str, status: int, code: str
+) -> None:
+    reply = send(fork, f"/raise/{name}", route="/raise/{name}")
+    assert (reply.status, json.loads(reply.text)) == (status, {"Code": code, "Message": "no such thing"})
+    assert_has_our_headers(reply)
+
+
+def test_json_can_be_posted_to_a_route(fork: web.App) -> None:
+    reply = send(fork, "/things", JSON, method="POST", body='{"a": 1}')
+    assert (reply.status, json.loads(reply.text)) == (200, {"got": {"a": 1}})
+    assert_has_our_headers(reply)
+
+
+@pytest.mark.parametrize("path", ["/raise/bug", "/raise/unhandled"])
+def test_an_exception_in_an_ordinary_route_is_a_logged_bug_with_a_page(
+    fork: web.App, log: list[dict[str, Any]], path: str
+) -> None:
+    reply = send(fork, path, route="/raise/{name}")
+    assert reply.status == log[-1]["status"] == 500
+    assert log[-1]["reason"] == "bug"
+    assert f"Reference: {log[-1]['request_id']}" in reply.words
+    assert "no such thing" not in reply.text
+    assert_has_our_headers(reply)
+
+
+def test_a_body_that_is_no_json_is_a_logged_bug(fork: web.App, log: list[dict[str, Any]]) -> None:
+    reply = send(fork, "/unserializable")
+    assert (reply.status, log[-1]["reason"]) == (500, "bug")
+    assert log[-1]["error"].startswith("TypeError")
+    assert reply.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("wanted", ["text/html", "application/json"])
+@pytest.mark.parametrize(
+    ("path", "method", "headers", "status", "reason"),
+    [
+        ("/", "POST", JSON, 405, "method_not_allowed"),
+        ("/things", "PUT", JSON, 405, "method_not_allowed"),
+        ("/things", "POST", {"Content-Type": "text/plain"}, 415, "unsupported_media_type"),
+    ],
+)
+def test_what_chalice_itself_refuses_is_a_page_or_a_problem_document(
+    fork: web.App,
+    log: list[dict[str, Any]],
+    path: str,
+    method: str,
+    headers: dict[str, str],
+    status: int,
+    reason: str,
+    wanted: str,
+) -> None:
+    reply = send(fork, path, {**headers, "Accept": wanted}, method=method)
+    assert (reply.status, log[-1]["reason"]) == (status, reason)
+    kind = {"text/html": "text/html; charset=utf-8", "application/json": "application/problem+json"}[wanted]
+    assert reply.headers["content-type"] == kind
+    allowed = {"/": "GET", "/things": "POST"}[path]
+    assert reply.headers.get("allow") == (allowed if status == 405 else None)
+    assert_has_our_headers(reply)
+
+
+def test_the_response_to_head_has_no_body(fork: web.App) -> None:
+    reply = send(fork, "/", method="HEAD")
+    assert (reply.status, reply.text, reply.headers["allow"]) == (405, "", "GET")
+
+
+def test_a_view_receives_the_parameters_of_its_path(fork: web.App, visitor: GatewayVisitor) -> None:
+    visitor.log_in()
+    cookies = "; ".join(f"{name}={value}" for name, value in visitor.cookies.items())
+    shown = send(fork, "/items/7%20b", {"Cookie": cookies}, route="/items/{number}")
+    assert shown.text == "7 b of pia.premium"
+    plain = {"Content-Type": "text/plain"}
+    parts = send(fork, "/items/7/parts/8", plain, route="/items/{number}/parts/{part}", method="POST")
+    assert json.loads(parts.text) == ["7", "8"]
+    assert json.loads(send(fork, "/blue/sky", route="/blue/{print}").text) == {"print": "sky"}
+
+
+@pytest.mark.parametrize("path", ["/items/7", "/items/it's", "/items/a%20b", "/items/%C3%A9?tab=1|2"])
+def test_a_visitor_of_any_path_logs_in_and_returns_there(
+    fork: web.App, visitor: GatewayVisitor, path: str
+) -> None:
+    away = send(fork, path, route="/items/{number}")
+    back = visitor.get(visitor.agree(visitor.get(away.location).location)).location
+    assert back.startswith(f"{STAGE_URL}/items/")
+    returned = back.removeprefix(STAGE_URL)
+    cookies = "; ".join(f"{name}={value}" for name, value in visitor.cookies.items())
+    first, last = (
+        send(fork, which, {"Cookie": cookies}, route="/items/{number}").text for which in (path, returned)
+    )
+    assert first == last != ""

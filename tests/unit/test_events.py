@@ -1,0 +1,104 @@
+"""Events that are not requests of the app's REST API."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app import app
+from chalicelib.web import HEADERS
+from tests.support.gateway import event
+
+HTTP_API = {
+    "version": "2.0",
+    "routeKey": "$default",
+    "rawPath": "/login",
+    "headers": {"host": "abc123.execute-api.eu-west-1.amazonaws.com"},
+    "requestContext": {"http": {"method": "GET", "path": "/login"}, "requestId": "JKJaXmPLvHcESHA="},
+    "isBase64Encoded": False,
+}
+FUNCTION_URL = {**HTTP_API, "requestContext": {**HTTP_API["requestContext"], "authType": "NONE"}}  # type: ignore[dict-item]
+LOAD_BALANCER = {
+    "requestContext": {"elb": {"targetGroupArn": "arn:aws:elasticloadbalancing:…"}},
+    "httpMethod": "GET",
+    "path": "/login",
+    "queryStringParameters": {},
+    "headers": {"host": "example.com"},
+    "body": "",
+}
+OTHER_ROUTES = {
+    **event("/login"),
+    "requestContext": {**event()["requestContext"], "resourcePath": "/{proxy+}"},
+}
+WEBSOCKET = {"requestContext": {"connectionId": "x", "eventType": "MESSAGE"}, "body": "{}"}
+SCHEDULE = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}
+
+
+@pytest.mark.parametrize("sent", [{}, {"source": "warm-up"}, SCHEDULE, {"Records": []}, [], None, "ping", 7])
+def test_a_ping_or_a_schedule_is_one_line_and_null(
+    sent: Any, log: list[dict[str, Any]], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert app(sent, None) is None
+    (line,) = log
+    assert line["event"] == "ping"
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [HTTP_API, FUNCTION_URL, LOAD_BALANCER, OTHER_ROUTES, WEBSOCKET],
+    ids=["HTTP API", "function URL", "load balancer", "other routes", "WebSocket"],
+)
+def test_a_request_of_another_service_is_a_problem_document_that_names_the_rest_api(
+    sent: dict[str, Any], log: list[dict[str, Any]], capfd: pytest.CaptureFixture[str]
+) -> None:
+    response = app(sent, None)
+    problem, (line,) = json.loads(response["body"]), log
+    assert response["statusCode"] == problem["status"] == line["status"] == 501
+    assert "REST API" in problem["detail"]
+    assert line["reason"] == problem["reason"] == "not_a_rest_api"
+    assert line["request_id"] == problem["reference"]
+    assert response["headers"] == {**HEADERS, "Content-Type": "application/problem+json"}
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
+def test_a_load_balancer_gets_the_description_and_the_kind_of_headers_that_it_demands() -> None:
+    assert app(LOAD_BALANCER, None)["statusDescription"] == "501 Not Implemented"
+    assert app(LOAD_BALANCER, None)["multiValueHeaders"]["Cache-Control"] == ["no-store"]
+
+
+@pytest.mark.parametrize(
+    "name", ["headers", "body", "pathParameters", "stageVariables", "multiValueQueryStringParameters"]
+)
+def test_a_request_that_lacks_a_part_is_like_one_with_null(name: str) -> None:
+    sent = event("/")
+    del sent[name]
+    assert app(sent, None)["statusCode"] == 200
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(
+    name=st.sampled_from(sorted(event())),
+    value=JSON,
+    inner=st.sampled_from([None, *event()["requestContext"]]),
+)
+def test_an_event_with_any_value_anywhere_gets_a_response_or_null(
+    name: str, value: Any, inner: str | None
+) -> None:
+    sent = event("/")
+    if inner:
+        sent["requestContext"][inner] = value
+    else:
+        sent[name] = value
+    response = app(sent, None)
+    assert response is None or response["statusCode"] in {200, 307, 400, 405, 500, 501}
