@@ -165,12 +165,27 @@ def processes_in(folder: Path) -> list[str]:
     return found
 
 
+@contextlib.contextmanager
+def make_run(clone: Path, port: int, environment: dict[str, str] | None = None) -> Iterator[Process]:
+    """Run `make run` itself, with the packages that are installed here."""
+    (clone / ".venv").symlink_to(sys.prefix)
+    shutil.copy(PROJECT / "Makefile", clone)
+    command = ["make", "--assume-old=.venv/ready-to-run", "run", f"PORT={port}"]
+    with running(command, environment, clone) as program:
+        yield program
+
+
+def test_make_run_works_although_python_may_not_import_from_the_working_directory(clone: Path) -> None:
+    port = free_port()
+    with make_run(clone, port, {"PYTHONSAFEPATH": "1"}) as program:
+        ports_of(program)
+        assert HttpVisitor(f"http://127.0.0.1:{port}").see_id() == "None"
+
+
 @pytest.mark.parametrize("killed", ["make", "python"])
 def test_killing_make_run_ends_its_servers_too(clone: Path, killed: str) -> None:
     port = free_port()
-    (clone / ".venv").symlink_to(sys.prefix)
-    shutil.copy(PROJECT / "Makefile", clone)
-    with running(["make", "--assume-old=.venv/ready-to-run", "run", f"PORT={port}"], cwd=clone) as program:
+    with make_run(clone, port) as program:
         ports = ports_of(program)
         (child,) = Path(f"/proc/{program.pid}/task/{program.pid}/children").read_text().split()
         os.kill(program.pid if killed == "make" else int(child), signal.SIGKILL)
