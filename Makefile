@@ -9,6 +9,7 @@ MEMORY ?= 512
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := PYTHON="$(PYTHON)" sh requirements/install
+unexport PYTHONSAFEPATH # with it, python -m does not find the packages of this folder
 export AGAIN := $(strip make $(MAKECMDGOALS) $(filter-out PYTHON=%,$(MAKEOVERRIDES)))
 
 help: ## List these commands

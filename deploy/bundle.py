@@ -26,6 +26,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from importlib.metadata import distribution
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -37,7 +38,7 @@ from deploy.stage import Problem, Stage, Stop
 BUILDS = PROJECT / ".package"
 
 EXPORT = ("app.py", "chalicelib/**/*.py", "chalicelib/**/*.html", "chalicelib/**/*.css", ".chalice/*.json")
-"""The files of this project that are deployed. All others in the working tree are ignored."""
+"""The files of this project that are deployed. All others in the working tree are ignored, as are hidden ones."""
 
 BOTOCORE = ("botocore", "jmespath", "python-dateutil", "six")
 """The AWS client with its dependencies. Lambda has them too: with every service, in versions that AWS chooses."""
@@ -60,15 +61,14 @@ TASK_ROOT = "/var/task"
 def bundle(stage: str, build: Path) -> None:
     """Create, in the folder `build`, the project that Chalice packages and deploys as `stage`."""
     shutil.rmtree(build, ignore_errors=True)
-    for pattern in EXPORT:
-        for path in PROJECT.glob(pattern):
-            _write(build / path.relative_to(PROJECT), path.read_bytes())
+    for path, content in _sources():
+        _write(build / path, content)
     _write(build / "requirements.txt", b"# All libraries are in vendor/.\n")
+    loaded = Stage.load(stage, build)
     config = build / ".chalice" / "config.json"
     settings = json.loads(config.read_bytes())
     tags = {**settings.get("tags", {}), **_tags()}
     config.write_text(json.dumps({**settings, "tags": tags}), encoding="utf-8")
-    loaded = Stage.load(stage, build)
     (build / loaded.policy_file).write_text(json.dumps(loaded.policy), encoding="utf-8")
     operations = descriptions.allowed(loaded.policy)
     _write(build / AMAZON, roots.amazon())
@@ -100,6 +100,25 @@ def run(command: Sequence[str], **options: Any) -> None:
     if subprocess.run(command, check=False, **options).returncode:
         name = " ".join(Path(part).name for part in command[:3])
         raise Stop(Problem(f"`{name}` failed.", "See its output above."))
+
+
+def _sources() -> Iterator[tuple[Path, bytes]]:
+    """The files of `EXPORT`, by their paths in the project. Editors and macOS create hidden ones beside them.
+
+    Raises:
+        Stop: one of them is not readable or not text.
+    """
+    for path in chain.from_iterable(map(PROJECT.glob, EXPORT)):
+        inside = path.relative_to(PROJECT)
+        if any(part.startswith(".") for part in inside.parts[1:]):
+            continue
+        try:
+            content = path.read_bytes()
+            content.decode()
+        except (OSError, UnicodeError) as failure:
+            reason = getattr(failure, "strerror", "it is not UTF-8")
+            raise Stop(Problem(f"Could not read {inside}: {reason}.", "Correct or delete it.")) from None
+        yield inside, content
 
 
 def _write(path: Path, content: bytes) -> None:

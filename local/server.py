@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +24,27 @@ from local.port import another
 EVENTS, BUGS = "spotify-login.events", "spotify-login.bugs"
 """The app's loggers."""
 
+SOURCES = {".py", ".html", ".css"}
+"""The suffixes of the app's own files."""
+
 
 class AppFiles(OSUtils):
     """Limits Chalice's file watcher to the app's own files, so that a change in `.venv` does not restart it."""
 
     def walk(self, path: str, followlinks: bool = False) -> Iterator[tuple[str, list[str], list[str]]]:  # noqa: FBT001, FBT002 - Chalice's signature
-        """Walk app.py and chalicelib, without bytecode."""
+        """Walk app.py and chalicelib, without bytecode and the hidden files that editors and macOS create."""
         yield path, [], ["app.py"]
         for folder, folders, files in super().walk(str(Path(path, "chalicelib")), followlinks):
-            folders[:] = [name for name in folders if name != "__pycache__"]
-            yield folder, folders, [name for name in files if Path(name).suffix in {".py", ".html", ".css"}]
+            folders[:] = [name for name in folders if not name.startswith((".", "__pycache__"))]
+            own = [name for name in files if Path(name).suffix in SOURCES and not name.startswith(".")]
+            yield folder, folders, own
+
+    def mtime(self, path: str) -> float:
+        """When a file was last changed; 0 for one that is not there, on which Chalice's watcher would end."""
+        try:
+            return float(super().mtime(path))
+        except OSError:
+            return 0.0
 
 
 class Server(chalice.local.ThreadedHTTPServer):
@@ -63,27 +76,52 @@ class Handler(chalice.local.ChaliceRequestHandler):
 
     wbufsize = -1
     disable_nagle_algorithm = True
+    default_request_version = "HTTP/1.0"  # HTTP/0.9 has no status line, not even for the error 400
     happened = threading.local()
 
+    def parse_request(self) -> bool:
+        """Reject also what Chalice fails to read: a length that is none, or credentials that are not ASCII."""
+        if not super().parse_request():
+            return False
+        length, credentials = self.headers.get("Content-Length", "0"), self.headers.get("Authorization", "")
+        if re.fullmatch(r"[0-9]{1,9}", length) and str(credentials).isascii():
+            return True
+        self.send_error(HTTPStatus.BAD_REQUEST)
+        return False
+
+    def log_error(self, *_: object) -> None:
+        """Print nothing: log_request prints the status, and the message may quote a query."""
+
     def log_request(self, code: object = "-", size: object = "-") -> None:  # noqa: ARG002 - http.server's signature
-        """Print the method, path, status and the app's event; never the query, which holds code and state."""
-        event = self.happened.__dict__.pop("event", {})
-        words = [event[name] for name in ("outcome", "reason", "detail", "error") if name in event]
-        if "settings" in event:
-            words.append("missing or unusable: " + ", ".join(event["settings"]))
-        if "reason" in event:
-            words.append(f"reference {event['request_id']}")
-        path = self.path.partition("?")[0]
-        print(
-            f"{self.log_date_time_string()}  {self.command} {path} {code}  {'; '.join(words)}".rstrip(),
-            flush=True,
-        )
+        """Print the method, path, status and the app's events; never the query, which holds code and state."""
+        events = self.happened.__dict__.pop("events", [])
+        words = [word for event in events for word in _words(event)]
+        if code == HTTPStatus.BAD_REQUEST and not self.command:
+            words.append("not an HTTP request; the app's address begins with http://, not https://")
+        request = ascii(f"{self.command} {self.path.partition('?')[0]}")[1:-1] if self.command else "-"
+        print(f"{self.log_date_time_string()}  {request} {code}  {'; '.join(words)}".rstrip(), flush=True)
 
     @classmethod
     def take_event(cls, record: logging.LogRecord) -> bool:
-        """Keep an event of the app for the line of its request instead of printing it."""
-        cls.happened.event = json.loads(record.getMessage())
-        return False
+        """Keep an event of the app for the line of its request instead of printing it. Other records are printed."""
+        try:
+            event = json.loads(record.getMessage())
+        except ValueError:
+            return True
+        if isinstance(event, dict):
+            cls.happened.__dict__.setdefault("events", []).append(event)
+        return not isinstance(event, dict)
+
+
+def _words(event: Mapping[str, Any]) -> Iterator[str]:
+    """What the line of a request says about an event. One without a request ID is only a part of the request."""
+    if "request_id" not in event:
+        event = {**event, "outcome": f"{event.get('event', '')} {event.get('outcome', '')}".strip()}
+    yield from (str(event[name]) for name in ("outcome", "reason", "detail", "error") if name in event)
+    if "settings" in event:
+        yield f"missing or unusable: {', '.join(map(str, event['settings']))}"
+    if {"reason", "request_id"} <= event.keys():
+        yield f"reference {event['request_id']}"
 
 
 def _explain(arguments: threading.ExceptHookArgs) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
+from werkzeug.exceptions import HTTPException
 
 from simulator import music
 from simulator.grants import Grant, Grants
@@ -24,8 +25,9 @@ def create_web_api(grants: Grants) -> Blueprint:
     api = Blueprint("web_api", __name__, url_prefix="/v1")
 
     @api.get("/me")
+    @api.get("/me/")
     def me() -> Any:
-        """Return the profile of the user who agreed to the token."""
+        """Return the profile of the user who agreed to the token. spotipy and Tekore ask for it with the slash."""
         grant = _grant(grants)
         reply = PERSONAS[grant.persona].me(grant.user_id, grant.scope.split())
         if reply.ends_consent:
@@ -49,6 +51,12 @@ def create_web_api(grants: Grants) -> Blueprint:
     @api.errorhandler(Denied)
     def denied(error: Denied) -> Any:
         return jsonify(error={"status": error.status, "message": str(error)}), error.status
+
+    @api.app_errorhandler(404)
+    @api.app_errorhandler(405)
+    def unknown(error: HTTPException) -> Any:
+        """Reject an endpoint that the simulator lacks as Spotify does one that it lacks."""
+        return denied(Denied(404, "Service not found")) if request.path.startswith("/v1/") else error
 
     return api
 

@@ -10,13 +10,14 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
 
 from deploy import PROJECT, bundle, descriptions, roots
-from deploy.stage import Stage
+from deploy.stage import Stage, Stop
 from tests.support.runtime import PYTHON
 from tests.support.servers import clean_environment, python
 
@@ -61,7 +62,7 @@ def test_the_package_contains_all_of_chalicelib_unchanged(files: dict[str, bytes
     sources = {
         str(path.relative_to(PROJECT)): path.read_bytes()
         for path in Path(PROJECT, "chalicelib").rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith(".")
     }
     packed = {name: content for name, content in files.items() if name.startswith("chalicelib/")}
     assert packed.pop(bundle.AMAZON) == roots.amazon()
@@ -185,3 +186,43 @@ def test_only_a_stage_that_keeps_access_may_use_kms_and_knows_it(checkout: Path,
         assert policy == Stage.load(stage, checkout).policy == Stage.load(stage, build).policy
         own = json.loads((checkout / ".chalice" / f"policy-{stage}.json").read_text())
         assert (policy == own) is (stage == "prod")
+
+
+def test_hidden_files_are_not_packaged(checkout: Path, tmp_path: Path) -> None:
+    for folder in (checkout / "chalicelib", checkout / "chalicelib" / ".copies", checkout / ".chalice"):
+        folder.mkdir(exist_ok=True)
+        for suffix in ("py", "html", "json"):
+            (folder / f".#a.{suffix}").symlink_to("user@host.1234")
+            (folder / f"._a.{suffix}").write_bytes(b"\x00\x05\x16\x07\xff")
+    (checkout / "chalicelib" / ".copies" / "a.py").touch()
+    (checkout / "chalicelib" / "a.py").touch()
+    bundle.bundle("dev", tmp_path / "build")
+    kept = [
+        path for path in (tmp_path / "build" / "chalicelib").rglob("*") if path.suffix in {".py", ".html"}
+    ]
+    assert [path.name for path in kept] == ["a.py"]
+    assert list((tmp_path / "build" / ".chalice").glob(".*")) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "spoil", "reason"),
+    [
+        ("app.py", lambda path: path.write_bytes(b"\xff"), "Could not read app.py: it is not UTF-8."),
+        ("chalicelib/a.css", lambda path: path.mkdir(), "Could not read chalicelib/a.css: Is a directory."),
+        (
+            "chalicelib/a.py",
+            lambda path: path.symlink_to("missing"),
+            "Could not read chalicelib/a.py: No such file or directory.",
+        ),
+        (".chalice/config.json", lambda path: path.write_text("{"), "A file in .chalice/ is unusable: "),
+    ],
+)
+def test_a_file_that_cannot_be_packaged_is_named(
+    checkout: Path, tmp_path: Path, path: str, spoil: Callable[[Path], None], reason: str
+) -> None:
+    (checkout / "chalicelib").mkdir()
+    spoil(checkout / path)
+    with pytest.raises(Stop) as stopped:
+        bundle.bundle("dev", tmp_path / "build")
+    (problem,) = stopped.value.problems
+    assert problem.what.startswith(reason)

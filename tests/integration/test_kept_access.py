@@ -1,12 +1,14 @@
-"""Kept access in two processes of the app, which share Spotify, DynamoDB and KMS."""
+"""Kept access in processes of the app, which share Spotify, DynamoDB and KMS."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+import requests
 
 from bench import fork, refreshes
+from tests.support.visitor import HttpVisitor
 from tests.support.world import running_world
 
 
@@ -17,3 +19,15 @@ def test_100_requests_over_two_processes_refresh_once(tmp_path: Path, rotates: b
         tally = refreshes.one_user(world, "requests", rounds=1)
     assert len(tally.seconds) == 100
     assert (tally.errors, tally.lost) == ([], 0)
+
+
+def test_a_refresh_that_fails_unseen_is_part_of_its_requests_line(tmp_path: Path) -> None:
+    project = fork.create(tmp_path / "fork")
+    with running_world({"TOKENS_KMS_ALIAS": fork.ALIAS}, project=project) as world:
+        visitor = HttpVisitor(world.home)
+        visitor.log_in()
+        world.kept.age(world.table.items()[0]["account_id"]["S"], seconds_left=200)
+        requests.post(f"{world.spotify}/_simulator/fail", {"status": "503"}, timeout=30).raise_for_status()
+        assert len(visitor.get("/top").text.split('", "')) == 5, "the old token still serves"
+        line = world.processes[0].wait_for(r"GET /top .*")[0]
+    assert line == "GET /top 200  access failed; access_delayed; spotify_unavailable token 503"

@@ -121,6 +121,18 @@ def test_make_run_serves_reloads_and_stops(clone: Path) -> None:
     assert key.read_text().strip() not in program.output
 
 
+def test_it_reloads_also_beside_a_file_that_cannot_be_read(clone: Path) -> None:
+    (clone / "chalicelib" / "later.py").symlink_to("missing.py")
+    port = free_port()
+    with run(clone, port) as program:
+        ports_of(program)
+        assert "Edited" not in title(port)
+        template = clone / "chalicelib" / "pages" / "logged_out.html"
+        save(template, template.read_text().replace("User ID", "Edited: User ID"))
+        wait_until(lambda: "Edited: User ID" in title(port))
+    assert "Traceback" not in program.output
+
+
 @pytest.mark.parametrize("delay", [0.0, 0.3, 0.8, 1.5])
 def test_a_signal_stops_it_at_any_point_during_startup(clone: Path, delay: float) -> None:
     port = free_port()
@@ -153,12 +165,27 @@ def processes_in(folder: Path) -> list[str]:
     return found
 
 
+@contextlib.contextmanager
+def make_run(clone: Path, port: int, environment: dict[str, str] | None = None) -> Iterator[Process]:
+    """Run `make run` itself, with the packages that are installed here."""
+    (clone / ".venv").symlink_to(sys.prefix)
+    shutil.copy(PROJECT / "Makefile", clone)
+    command = ["make", "--assume-old=.venv/ready-to-run", "run", f"PORT={port}"]
+    with running(command, environment, clone) as program:
+        yield program
+
+
+def test_make_run_works_although_python_may_not_import_from_the_working_directory(clone: Path) -> None:
+    port = free_port()
+    with make_run(clone, port, {"PYTHONSAFEPATH": "1"}) as program:
+        ports_of(program)
+        assert HttpVisitor(f"http://127.0.0.1:{port}").see_id() == "None"
+
+
 @pytest.mark.parametrize("killed", ["make", "python"])
 def test_killing_make_run_ends_its_servers_too(clone: Path, killed: str) -> None:
     port = free_port()
-    (clone / ".venv").symlink_to(sys.prefix)
-    shutil.copy(PROJECT / "Makefile", clone)
-    with running(["make", "--assume-old=.venv/ready-to-run", "run", f"PORT={port}"], cwd=clone) as program:
+    with make_run(clone, port) as program:
         ports = ports_of(program)
         (child,) = Path(f"/proc/{program.pid}/task/{program.pid}/children").read_text().split()
         os.kill(program.pid if killed == "make" else int(child), signal.SIGKILL)
@@ -220,6 +247,18 @@ def test_a_traceback_of_a_bug_is_printed_in_the_terminal_and_not_on_the_page(clo
         )
     assert reply.status == 500
     assert "ValueError" not in reply.text
+
+
+def test_lines_that_an_owner_logs_change_no_response(clone: Path) -> None:
+    logs = '    log.write(event="played")\n    for line in ("words", "7"):\n        log.LOGGER.info(line)\n'
+    route = '\n\n@app.route("/play")\n@web.view("play")\ndef play(request: Request) -> web.Result:\n'
+    app = (clone / "app.py").read_text().replace("import documents, ", "import documents, log, ")
+    (clone / "app.py").write_text(app + route + logs + '    return web.redirect("/", "begun")\n')
+    port = free_port()
+    with run(clone, port) as program:
+        ports_of(program)
+        assert HttpVisitor(f"http://127.0.0.1:{port}").get("/play").status == 307
+        program.wait_for(r"\nwords\n7\n[^\n]*  GET /play 307  played; begun\n")
 
 
 def test_an_unusable_secret_key_file_is_reported(clone: Path) -> None:
@@ -354,6 +393,49 @@ def test_a_listed_front_end_can_ask_who_is_logged_in(clone: Path) -> None:
         reply = requests.get(f"http://127.0.0.1:{port}/", headers=asked, timeout=30)
     assert reply.json() == {"user": None}
     assert reply.headers["Access-Control-Allow-Origin"] == origin
+
+
+NOT_HTTP = r"- 400  not an HTTP request; the app's address begins with http://, not https://"
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "line"),
+    [
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\xff\x00\n", 400, NOT_HTTP),  # TLS
+        (b"\x00\xff\r\n\r\n", 400, NOT_HTTP),
+        (b"GET /callback?code=x y\r\n\r\n", 400, NOT_HTTP),
+        (b"PRI * HTTP/2.0\r\n\r\n", 505, "- 505"),
+        (b"GET /%s HTTP/1.1\r\n\r\n" % (b"a" * 70_000), 414, "- 414"),
+        (b"GET /login?a HTTP/1.1\r\nA: %s\r\n\r\n" % (b"a" * 70_000), 431, "GET /login 431"),
+        (b"POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n", 400, "POST / 400"),
+        (b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400, "POST / 400"),
+        (b"POST / HTTP/1.1\r\nContent-Length: %s\r\n\r\n" % (b"9" * 20), 400, "POST / 400"),
+        (b"GET /a HTTP/1.1\r\nAuthorization: \xff\r\n\r\n", 400, "GET /a 400"),
+        (b"\x1b[7m /\x1b[7m?a HTTP/1.1\r\n\r\n", 501, r"\x1b[7m /\x1b[7m 501"),
+    ],
+)
+def test_a_request_that_cannot_be_read_gets_an_error_and_one_line(
+    server: Process, sent: bytes, status: int, line: str
+) -> None:
+    (port,) = map(int, server.wait_for(r"Serving on http://127\.0\.0\.1:(\d+)").groups())
+    before = len(server.output)
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(b"GET /moved HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" + sent)
+        received = b""
+        while chunk := connection.recv(65536):
+            received += chunk
+    assert re.findall(rb"HTTP/1\.1 (\d+) ", received) == [b"403", str(status).encode()]
+    wait_until(lambda: server.output.count("\n", before) == 2)
+    assert server.output[before:].splitlines()[1].split("  ", 1)[1] == line
+    assert "code=" not in server.output
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Process]:
+    """The server that `make run` starts, with nothing else."""
+    arguments = ("--host", "127.0.0.1", "--port", str(free_port()), "--no-autoreload")
+    with running(python("-m", "local.server", *arguments), {"AWS_DEFAULT_REGION": "us-east-1"}) as program:
+        yield program
 
 
 def test_fifty_simultaneous_requests_all_get_a_response(clone: Path) -> None:

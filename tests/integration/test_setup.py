@@ -244,6 +244,26 @@ def test_make_clean_deletes_everything_that_git_ignores_except_records_and_setti
     assert [line.removeprefix("Would remove ") for line in ignored] == [".chalice/deployed/", ".env/"]
 
 
+def test_a_clone_by_a_git_that_converts_line_ends_still_installs(clone: Path, tmp_path: Path) -> None:
+    shutil.copy(PROJECT / ".gitattributes", clone)
+    there = tmp_path / "there"
+    author = ("-c", "user.name=a", "-c", "user.email=a@example.com")
+    for command in (
+        ["init", "--quiet"],
+        ["add", "."],
+        [*author, "commit", "--quiet", "--message=all"],
+        ["-c", "core.autocrlf=true", "clone", "--quiet", ".", there],
+    ):
+        subprocess.run(["git", *command], cwd=clone, check=True)
+    subprocess.run(["sh", "-n", "requirements/install"], cwd=there, check=True)
+    assert make(there, "help").returncode == 0
+    assert [path for path in there.rglob("*") if ".git" not in path.parts and b"\r" in contents(path)] == []
+
+
+def contents(path: Path) -> bytes:
+    return path.read_bytes() if path.is_file() else b""
+
+
 def test_without_chromium_make_screenshots_names_its_package(clone: Path, tmp_path: Path) -> None:
     (clone / ".venv").symlink_to(sys.prefix)
     (clone / "tests").symlink_to(PROJECT / "tests")

@@ -13,7 +13,7 @@ import requests
 from deploy import PROJECT
 from local.aws import CREDENTIALS, connection
 from tests.support.kept import Kept
-from tests.support.servers import free_port, python, running, wait_until_served
+from tests.support.servers import Process, free_port, python, running, wait_until_served
 from tests.support.table import TABLE, Table
 
 SECRET_KEY = "a signing key that is used only in tests"
@@ -33,6 +33,7 @@ class World:
     """The environment variables of the app."""
     homes: tuple[str, ...] = ()
     """The URLs of all processes of the app; `home` is the first."""
+    processes: tuple[Process, ...] = ()
 
     @property
     def table(self) -> Table:
@@ -90,12 +91,12 @@ def running_world(
             "FRONTEND_ORIGINS": f"http://127.0.0.1:{frontend_port}",
             **more,
         }
-        ports = [free_port() for _ in range(apps)]
+        ports, processes = [free_port() for _ in range(apps)], []
         for port in ports:
             address = ("--host", "127.0.0.1", "--port", str(port))
             app = python("-m", "local.server", *address, "--no-autoreload")
-            stack.enter_context(running(app, environment, project))
+            processes.append(stack.enter_context(running(app, environment, project)))
         for port in ports:
             wait_until_served(port)
         homes = tuple(f"http://127.0.0.1:{port}" for port in ports)
-        yield World(homes[0], spotify_url, dynamodb_url, frontend_port, environment, homes)
+        yield World(homes[0], spotify_url, dynamodb_url, frontend_port, environment, homes, tuple(processes))

@@ -91,11 +91,14 @@ def test_the_file_watcher_sees_only_the_apps_own_files(tmp_path: Path) -> None:
         "chalicelib/pages/a.html",
         "chalicelib/__pycache__/a.py",
         "chalicelib/.a.py.swp",
+        "chalicelib/._a.py",
+        "chalicelib/.copies/a.py",
         ".venv/b.py",
     ):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True, parents=True)
         path.touch()
+    (tmp_path / "chalicelib" / ".#a.py").symlink_to("user@host.1234")  # Emacs locks a file by such a link
     seen = {
         str(Path(folder, name).relative_to(tmp_path))
         for folder, _, names in AppFiles().walk(str(tmp_path))

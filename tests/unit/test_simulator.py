@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
+import tekore
+import tekore._client.base
 from flask.testing import FlaskClient
 
 from chalicelib.config import EVERY_SCOPE
@@ -600,6 +602,28 @@ class TestWebApi:
         reply: Any = spotify.get(path)
         assert (reply.status_code, message_of(reply)) == (401, "No token provided")
         assert message_of(get(spotify, path, "x")) == "Invalid access token"
+
+    def test_libraries_that_ask_for_the_profile_with_a_slash_receive_it(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        application = create_app(Application())
+        token = log_in(application.test_client())["access_token"]
+        url = f"{serve(application)}/v1/"
+        monkeypatch.setattr(tekore._client.base, "prefix", url)
+        assert tekore.Spotify(token).current_user().id == "pia.premium"
+        # What spotipy's current_user() sends. spotipy itself would bring a client of Redis along.
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        reply = requests.get(f"{url}me/", headers=headers, allow_redirects=False, timeout=30)
+        assert reply.json()["id"] == "pia.premium"
+
+    @pytest.mark.parametrize("path", ["/v1/albums/1", "/v1/me/top/artists/", "/v1/"])
+    def test_an_endpoint_that_is_missing_is_an_error_in_json(self, spotify: FlaskClient, path: str) -> None:
+        token = log_in(spotify)["access_token"]
+        reply = get(spotify, path, token)
+        assert (reply.status_code, message_of(reply)) == (404, "Service not found")
+        reply = spotify.put("/v1/me", headers={"Authorization": f"Bearer {token}"})
+        assert (reply.status_code, message_of(reply)) == (404, "Service not found")
+        assert spotify.get("/nothing").mimetype == "text/html"
 
     @pytest.mark.parametrize("persona", ["down", "rate-limited", "unlisted"])
     def test_a_persona_fails_only_at_its_profile(self, spotify: FlaskClient, persona: str) -> None:
