@@ -43,6 +43,8 @@ class TestReturning:
         [
             ("/account?tab=2", f"{STAGE_URL}/account?tab=2"),
             (f"{FRONTEND}/a?b=c#d", f"{FRONTEND}/a?b=c#d"),
+            ("/artist/Guns%20N'%20Roses?q={it's|}", f"{STAGE_URL}/artist/Guns%20N'%20Roses?q={{it%27s|}}"),
+            (f"{FRONTEND}/a|b^?genre=rock|pop#`", f"{FRONTEND}/a%7Cb%5E?genre=rock|pop#%60"),
             ("//evil.example", f"{STAGE_URL}/"),
             ("/logout", f"{STAGE_URL}/"),
         ],
@@ -119,10 +121,15 @@ class TestReturning:
         longest = Seal("session", [SECRET_KEY]).sign(encode("k" * 2048), "l" * 22, "s" * 16, now, now)
         visitor.cookies["__Host-spotify-session"] = longest
         for number in range(MOST):
-            visitor.get("/login?return_to=" + quote(f"/{number}".ljust(512, "x")))
+            begun = visitor.get("/login?return_to=" + quote(f"/?{number}".ljust(512, "'"))).location
         header = "; ".join(f"{name}={value}" for name, value in visitor.cookies.items())
         assert len([name for name in visitor.cookies if COOKIE in name]) == MOST
-        assert 6000 < len(header) < 8000, "API Gateway accepts 10,240 bytes of headers"
+        target = visitor.get(visitor.agree(begun)).location
+        assert len(target) == len(f"{STAGE_URL}/?0") + 3 * 509, "each ' is encoded"
+        assert 6000 < len(header) < 7200
+        assert len(header) + len(target) < 10_240 - 1500, (
+            "API Gateway's limit, less a browser's other headers"
+        )
 
 
 class TestWhoAmI:
