@@ -72,6 +72,13 @@ class TestReturning:
         monkeypatch.setenv("FRONTEND_ORIGINS", "")
         assert visitor.get(visitor.agree(url)).location == f"{STAGE_URL}/"
 
+    def test_a_link_drops_a_page_that_is_no_longer_allowed(
+        self, visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        callback = visitor.cancel(visitor.get(f"/login?return_to={FRONTEND}/").location)
+        monkeypatch.setenv("FRONTEND_ORIGINS", "")
+        assert f"{STAGE_URL}/login" in visitor.get(callback).links
+
     def test_the_page_is_only_in_the_attempts_cookie(
         self, visitor: GatewayVisitor, log: list[dict[str, Any]]
     ) -> None:
@@ -215,6 +222,12 @@ class TestWhoAmI:
         fetched = visitor.get("/callback", {"Accept": "*/*", "Origin": FRONTEND, "Sec-Fetch-Dest": "empty"})
         assert fetched.headers["content-type"] == "application/problem+json"
         assert fetched.headers["access-control-allow-origin"] == FRONTEND
+
+    def test_a_navigation_from_a_listed_front_end_gets_a_page(self, visitor: GatewayVisitor) -> None:
+        headers = {"Accept": "*/*", "Origin": FRONTEND, "Sec-Fetch-Dest": "document"}
+        opened = visitor.get("/callback", headers)
+        assert (opened.status, opened.headers["content-type"]) == (400, "text/html; charset=utf-8")
+        assert "access-control-allow-origin" not in opened.headers
 
     def test_a_request_for_json_is_not_redirected_to_the_apps_own_address(
         self, visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch
@@ -363,9 +376,16 @@ class TestProtectedRoutes:
 
         return fork
 
-    def send(self, fork: Chalice, visitor: GatewayVisitor, method: str = "GET", **headers: str) -> Reply:
+    def send(
+        self,
+        fork: Chalice,
+        visitor: GatewayVisitor,
+        method: str = "GET",
+        more: str = "",
+        **headers: str,
+    ) -> Reply:
         cookies = "; ".join(f"{name}={value}" for name, value in visitor.cookies.items())
-        sent = event("/items/7?tab=a%20b", {**headers, **({"Cookie": cookies} if cookies else {})})
+        sent = event(f"/items/7?tab=a%20b{more}", {**headers, **({"Cookie": cookies} if cookies else {})})
         sent |= {"httpMethod": method, "resource": "/items/{number}", "pathParameters": {"number": "7"}}
         sent["requestContext"] |= {"httpMethod": method, "resourcePath": "/items/{number}"}
         return reply_of(fork(sent, None))
@@ -410,6 +430,16 @@ class TestProtectedRoutes:
         assert end.status == 401
         assert "You are still not logged in" in end.words
         assert log[-1]["reason"] == "login_loops"
+
+    def test_a_loop_is_recognized_whether_or_not_a_round_began_at_another_host(
+        self, account: Chalice, visitor: GatewayVisitor
+    ) -> None:
+        for more in ("&moved=1", ""):
+            away = self.send(account, visitor, more=more)
+            visitor.get(visitor.agree(visitor.get(away.location).location))
+            del visitor.cookies["__Host-spotify-session"]
+        for more in ("&moved=1", ""):
+            assert self.send(account, visitor, more=more).status == 401
 
     @pytest.mark.parametrize("waiting", range(MOST + 1))
     def test_a_loop_is_recognized_among_any_number_of_open_logins(
