@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
+import requests
 
 from tests.support.engines import ENGINES, Engine, missing
-from tests.support.frontend import served
+from tests.support.frontend import EVERY_CHARACTER, returned, served
 from tests.support.table import Table
 from tests.support.world import World
 
@@ -42,16 +45,29 @@ def test_a_user_logs_in_and_out_here_and_on_a_front_end(engine: Engine, world: W
     engine.run("location.reload()")
     engine.wait_for(shows("User ID: 31deva"))
     with served(world.home, world.frontend_port) as frontend:
-        start = f"{frontend}/albums?sort=year"
+        start = f"{frontend}/artist/Guns%20N'%20Roses?genre=rock|pop"
         engine.open(start)
         engine.wait_for(shows("Hello, "))
         engine.click("Log out")
-        engine.wait_for(f"location.href == '{start}' && {shows('You are not logged in.')}")
+        engine.wait_for(f"location.href == {json.dumps(start)} && {shows('You are not logged in.')}")
         assert table.items() == []
         engine.click("Log in with Spotify")
         agree(engine)
-        engine.wait_for(f"location.href == '{start}' && {shows('Hello, ')}")
+        engine.wait_for(f"location.href == {json.dumps(start)} && {shows('Hello, ')}")
         engine.open(world.home)
         engine.click("Log out")
         engine.wait_for(shows("User ID: None"))
     assert table.items() == []
+
+
+def test_a_url_with_every_character_returns_as_this_browser_shows_it(engine: Engine, world: World) -> None:
+    with served(world.home, world.frontend_port) as frontend:
+        engine.open(frontend + EVERY_CHARACTER)
+        engine.wait_for(shows("You are not logged in."))
+        shown = engine.run("return location.href")
+        logout = f"{world.home}/logout?return_to={quote(shown, safe='')}"
+        sent = requests.get(logout, allow_redirects=False, timeout=30).headers["Location"]
+        assert sent == returned(shown)
+        engine.open(world.home)
+        engine.open(logout)
+        engine.wait_for(f"location.href == {json.dumps(sent)} && {shows('You are not logged in.')}")

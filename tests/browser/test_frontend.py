@@ -7,10 +7,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+import requests
 from playwright.sync_api import Browser, Page, expect
 
 from tests.support import chromium
-from tests.support.frontend import certificate, over_tls, served
+from tests.support.frontend import EVERY_CHARACTER, certificate, over_tls, returned, served
 from tests.support.servers import free_port
 from tests.support.table import Table
 from tests.support.world import World, running_world
@@ -29,7 +30,7 @@ def frontend(world: World) -> Iterator[str]:
 def test_a_front_end_on_another_port_logs_in_shows_the_name_returns_and_logs_out(
     page: Page, frontend: str, world: World, table: Table
 ) -> None:
-    start = f"{frontend}/albums?sort=year#top"
+    start = f"{frontend}/artist/Guns%20N'%20Roses?genre=rock|pop#it's"
     page.goto(start)
     expect(page.locator("#who")).to_have_text("You are not logged in.")
     page.get_by_role("link", name="Log in with Spotify").click()
@@ -99,6 +100,17 @@ def test_a_hostile_return_to_ends_at_the_home_page_in_a_browser(
     for value in (return_to, quote(return_to, safe="")):
         page.goto(f"{world.home}/logout?return_to={value}")
         assert page.url == f"{world.home}/"
+
+
+def test_a_url_with_every_character_returns_as_this_browser_shows_it(
+    page: Page, frontend: str, world: World
+) -> None:
+    page.goto(frontend + EVERY_CHARACTER)
+    shown = page.evaluate("location.href")
+    logout = f"{world.home}/logout?return_to={quote(shown, safe='')}"
+    sent = requests.get(logout, allow_redirects=False, timeout=30).headers["Location"]
+    page.goto(logout)
+    assert page.evaluate("location.href") == sent == returned(shown)
 
 
 def test_two_https_hosts_of_one_site_work_together(browser: Browser, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -92,6 +93,13 @@ def test_a_client_that_takes_too_long_to_create_is_a_failed_call() -> None:
             slow.find(Claims("key", "login", "session", 0, 0))
 
     assert timed(find) < aws.CALL_SECONDS + 0.5 + LATE
+
+
+def test_no_call_begins_after_the_deadline() -> None:
+    begun = threading.Event()
+    with pytest.raises(TimeoutError):
+        Deadline(time.monotonic()).run(begun.set)
+    assert not begun.wait(0.2)
 
 
 def test_a_connection_attempt_ends_at_the_deadline() -> None:

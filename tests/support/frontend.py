@@ -26,6 +26,16 @@ from deploy import PROJECT
 (PAGE,) = re.findall(r"```html\n(.*?)```", (PROJECT / "docs" / "frontend.md").read_text(), re.DOTALL)
 DOCUMENTED = "http://127.0.0.1:5000"
 
+_CHARACTERS = "a!$&'()*+,-.:;=@[]^_`{|}~/b"
+EVERY_CHARACTER = f"/{_CHARACTERS}?{_CHARACTERS}?#{_CHARACTERS}?#"
+"""A path, query and fragment with every character that `return_to` accepts in them."""
+
+
+def returned(url: str) -> str:
+    """A URL of a browser, as it shows it after a return. Only Chromium encodes `|` in paths from the start."""
+    path, query = url.split("?", 1)
+    return f"{path.replace('|', '%7C')}?{query}"
+
 
 @contextmanager
 def served(server: str, port: int) -> Iterator[str]:

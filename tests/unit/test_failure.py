@@ -9,9 +9,13 @@ from typing import Any
 import pytest
 
 from chalicelib import errors, failure
+from chalicelib.cookies import Seal
 from chalicelib.errors import LoginError
+from chalicelib.login import Attempts
+from chalicelib.sessions import Sessions
 from tests.support.gateway import STAGE_URL, GatewayVisitor, event, invoke
 from tests.support.visitor import Reply, query_of
+from tests.support.world import SECRET_KEY
 
 OTHER = "ffffffff-0000-4000-8000-000000000002"
 BROWSER = {"Sec-Fetch-Dest": "document", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "cross-site"}
@@ -89,6 +93,36 @@ def test_an_address_that_we_did_not_sign_is_a_bad_request(visitor: GatewayVisito
     reply = visitor.get(f"/callback?{query.format(signed, forged)}", BROWSER)
     assert reply.status == 400
     assert "This address is not complete" in reply.words
+
+
+@pytest.mark.parametrize("purpose", [Sessions.PURPOSE, Attempts.PURPOSE])
+def test_a_failure_that_was_signed_as_a_cookie_is_a_bad_request(
+    visitor: GatewayVisitor, purpose: str
+) -> None:
+    signed = query_of(fail(visitor)[0].location)["failure"]
+    fields = signed.rpartition(".")[0]
+    reply = visitor.get(f"/callback?failure={Seal(purpose, [SECRET_KEY]).sign(fields)}", BROWSER)
+    assert "This address is not complete" in reply.words
+    resealed = Seal(failure.PURPOSE, [SECRET_KEY]).sign(fields)
+    assert resealed == signed, "with its own purpose it is valid"
+
+
+def test_only_the_callback_shows_a_failure(visitor: GatewayVisitor) -> None:
+    first, _ = fail(visitor)
+    query = first.location.removeprefix(f"{STAGE_URL}/callback")
+    assert visitor.get(f"/{query}").user_id == "None"
+    assert "/authorize?" in visitor.get(f"/login{query}").location
+    assert visitor.get(f"/logout{query}").location == f"{STAGE_URL}/"
+
+
+def test_a_failure_of_another_route_is_shown_there(
+    visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visitor.log_in()
+    monkeypatch.setenv("USERS_TABLE", "missing")
+    for path in ("/", "/logout"):
+        for query in ("code=c", "state=s", "error=e"):
+            assert visitor.get(f"{path}?{query}", {**BROWSER, "Sec-Fetch-Site": "none"}).status == 503
 
 
 def test_the_address_works_for_an_hour(visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,6 +43,8 @@ class TestReturning:
         [
             ("/account?tab=2", f"{STAGE_URL}/account?tab=2"),
             (f"{FRONTEND}/a?b=c#d", f"{FRONTEND}/a?b=c#d"),
+            ("/artist/Guns%20N'%20Roses?q={it's|}", f"{STAGE_URL}/artist/Guns%20N'%20Roses?q={{it%27s|}}"),
+            (f"{FRONTEND}/a|b^?genre=rock|pop#`", f"{FRONTEND}/a%7Cb%5E?genre=rock|pop#%60"),
             ("//evil.example", f"{STAGE_URL}/"),
             ("/logout", f"{STAGE_URL}/"),
         ],
@@ -69,6 +71,13 @@ class TestReturning:
         url = visitor.get(f"/login?return_to={FRONTEND}/").location
         monkeypatch.setenv("FRONTEND_ORIGINS", "")
         assert visitor.get(visitor.agree(url)).location == f"{STAGE_URL}/"
+
+    def test_a_link_drops_a_page_that_is_no_longer_allowed(
+        self, visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        callback = visitor.cancel(visitor.get(f"/login?return_to={FRONTEND}/").location)
+        monkeypatch.setenv("FRONTEND_ORIGINS", "")
+        assert f"{STAGE_URL}/login" in visitor.get(callback).links
 
     def test_the_page_is_only_in_the_attempts_cookie(
         self, visitor: GatewayVisitor, log: list[dict[str, Any]]
@@ -134,10 +143,15 @@ class TestReturning:
         longest = Seal("session", [SECRET_KEY]).sign(encode("k" * 2048), "l" * 22, "s" * 16, now, now)
         visitor.cookies["__Host-spotify-session"] = longest
         for number in range(MOST):
-            visitor.get("/login?return_to=" + quote(f"/{number}".ljust(512, "x")))
+            begun = visitor.get("/login?return_to=" + quote(f"/?{number}".ljust(512, "'"))).location
         header = "; ".join(f"{name}={value}" for name, value in visitor.cookies.items())
         assert len([name for name in visitor.cookies if COOKIE in name]) == MOST
-        assert 6000 < len(header) < 8000, "API Gateway accepts 10,240 bytes of headers"
+        target = visitor.get(visitor.agree(begun)).location
+        assert len(target) == len(f"{STAGE_URL}/?0") + 3 * 509, "each ' is encoded"
+        assert 6000 < len(header) < 7200
+        assert len(header) + len(target) < 10_240 - 1500, (
+            "API Gateway's limit, less a browser's other headers"
+        )
 
 
 class TestWhoAmI:
@@ -227,6 +241,12 @@ class TestWhoAmI:
         fetched = visitor.get("/callback", {"Accept": "*/*", "Origin": FRONTEND, "Sec-Fetch-Dest": "empty"})
         assert fetched.headers["content-type"] == "application/problem+json"
         assert fetched.headers["access-control-allow-origin"] == FRONTEND
+
+    def test_a_navigation_from_a_listed_front_end_gets_a_page(self, visitor: GatewayVisitor) -> None:
+        headers = {"Accept": "*/*", "Origin": FRONTEND, "Sec-Fetch-Dest": "document"}
+        opened = visitor.get("/callback", headers)
+        assert (opened.status, opened.headers["content-type"]) == (400, "text/html; charset=utf-8")
+        assert "access-control-allow-origin" not in opened.headers
 
     def test_a_request_for_json_is_not_redirected_to_the_apps_own_address(
         self, visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch
@@ -364,10 +384,17 @@ class TestProtectedRoutes:
 
         return fork
 
-    def send(self, fork: Chalice, visitor: GatewayVisitor, method: str = "GET", **headers: str) -> Reply:
+    def send(
+        self,
+        fork: Chalice,
+        visitor: GatewayVisitor,
+        method: str = "GET",
+        more: str = "",
+        **headers: str,
+    ) -> Reply:
         cookies = "; ".join(f"{name}={value}" for name, value in visitor.cookies.items())
         headers |= {"Cookie": cookies} if cookies else {}
-        path, route = "/items/7?tab=a%20b", "/items/{number}"
+        path, route = f"/items/7?tab=a%20b{more}", "/items/{number}"
         return reply_of(fork(event(path, headers, route=route, method=method), None))
 
     def test_a_visitor_logs_in_and_returns_to_the_protected_page(
@@ -410,6 +437,16 @@ class TestProtectedRoutes:
         assert end.status == 401
         assert "You are still not logged in" in end.words
         assert log[-1]["reason"] == "login_loops"
+
+    def test_a_loop_is_recognized_whether_or_not_a_round_began_at_another_host(
+        self, account: Chalice, visitor: GatewayVisitor
+    ) -> None:
+        for more in ("&moved=1", ""):
+            away = self.send(account, visitor, more=more)
+            visitor.get(visitor.agree(visitor.get(away.location).location))
+            del visitor.cookies["__Host-spotify-session"]
+        for more in ("&moved=1", ""):
+            assert self.send(account, visitor, more=more).status == 401
 
     @pytest.mark.parametrize("waiting", range(MOST + 1))
     def test_a_loop_is_recognized_among_any_number_of_open_logins(

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from moto import mock_aws
 
 from app import app
+from chalicelib import failure
 from chalicelib.cookies import Seal, encode
 from chalicelib.errors import ProfileInvalid
 from chalicelib.login import Attempt
@@ -51,7 +52,31 @@ NAME = st.one_of(
     st.sampled_from(["Cookie", "cookie", "COOKIE", "Host", "Origin", "referer", "SEC-FETCH-SITE", "Sec-Purpose", "purpose"]),
     st.text(st.characters(exclude_categories=()), max_size=20),
 )  # fmt: skip
-PARAMETER = st.one_of(st.sampled_from(["state", "code", "error", "iss", "moved", "show_dialog"]), TEXT)
+NAMES = ["state", "code", "error", "iss", "moved", "show_dialog", "return_to", "failure", "confirm"]
+PARAMETER = st.one_of(st.sampled_from(NAMES), TEXT)
+PRINTABLE = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=60)
+PATH = st.builds("/{}".format, PRINTABLE)
+
+
+def sign(reason: str, return_to: str) -> str:
+    """The parameter of a failed callback's address."""
+    fields = [int(time.time()), reason, "0b1c2d3e", 0, return_to]
+    return Seal(failure.PURPOSE, [SECRET_KEY]).sign(encode(json.dumps(fields)))
+
+
+SIGNED = st.builds(sign, st.sampled_from(["cancelled", "spotify_rate_limited", "none"]), PATH)
+QUERY = st.builds(
+    dict[str, Any].__or__,
+    st.dictionaries(PARAMETER, st.lists(st.none() | HUGE, max_size=3), max_size=5),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "return_to": st.lists(st.none() | PATH, max_size=2),
+            "failure": st.lists(st.none() | SIGNED, max_size=2),
+            "confirm": st.lists(st.none() | st.just("s" * 16), max_size=2),
+        },
+    ),
+)
 
 
 @st.composite
@@ -62,9 +87,7 @@ def events(draw: st.DrawFn) -> dict[str, Any]:
     sent["multiValueHeaders"] = draw(
         st.none() | st.dictionaries(NAME, st.none() | st.lists(VALUE, max_size=3), max_size=4)
     )
-    sent["multiValueQueryStringParameters"] = draw(
-        st.none() | st.dictionaries(PARAMETER, st.lists(st.none() | HUGE, max_size=3), max_size=5)
-    )
+    sent["multiValueQueryStringParameters"] = draw(st.none() | QUERY)
     sent["body"] = draw(st.none() | TEXT)
     context = sent["requestContext"]
     context["httpMethod"] = draw(

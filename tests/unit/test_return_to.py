@@ -28,6 +28,10 @@ ACCEPTED = {
     "https://app.example.com/login": "https://app.example.com/login",
     "https://app.example.com:8443/x#y": "https://app.example.com:8443/x#y",
     "http://127.0.0.1:3000/index.html": "http://127.0.0.1:3000/index.html",
+    "/artist/Guns%20N'%20Roses": f"{APP}/artist/Guns%20N'%20Roses",
+    "/a^b`c{d|e}?f'g^h`i{j|k}#l'm^n`o{p|q}?'": f"{APP}/a%5Eb%60c%7Bd%7Ce%7D?f%27g^h`i{{j|k}}#l'm^n%60o{{p|q}}?'",
+    "https://app.example.com/?genre=rock|pop": "https://app.example.com/?genre=rock|pop",
+    "https://app.example.com#it's#`": "https://app.example.com/#it's#%60",
     "/" + "a" * 511: f"{APP}/" + "a" * 511,
 }
 
@@ -42,12 +46,20 @@ REFUSED = [
     "/a b",
     "/é",
     "/<script>",
+    "/>",
     '/"',
-    "/a{b}",
-    "/a`b",
-    "/a^b",
-    "/a|b",
-    "/s?q=it's",
+    "/?a b",
+    "/?<",
+    "/?>",
+    '/?"',
+    "/?\\",
+    "/?é",
+    "/#a b",
+    "/#<",
+    "/#>",
+    '/#"',
+    "/#\\",
+    "/#é",
     "/./a",
     "/../a",
     "/a/..",
@@ -105,6 +117,10 @@ def test_a_path_of_the_app_and_a_page_of_a_listed_front_end_are_accepted(text: s
 @pytest.mark.parametrize("text", REFUSED)
 def test_everything_else_is_refused(text: str) -> None:
     assert resolve(text, APP, FRONTENDS) == ""
+
+
+def test_a_value_that_is_no_text_is_refused() -> None:
+    assert resolve(None, APP, FRONTENDS) == ""
 
 
 def test_without_listed_front_ends_only_paths_are_accepted() -> None:
@@ -201,3 +217,33 @@ def test_what_is_accepted_stays_at_the_app_or_at_a_listed_front_end_in_a_browser
     else:
         assert seen.origin in FRONTENDS
     assert (seen.username, seen.password) == ("", "")
+
+
+PRINTABLE = [chr(code) for code in range(0x20, 0x7F)]
+
+
+@pytest.mark.parametrize("start", ["/x", "/?x", "/#x"])
+@pytest.mark.parametrize("origin", ["", FRONTENDS[0]], ids=["app", "front-end"])
+def test_every_printable_character_but_five_is_accepted(origin: str, start: str) -> None:
+    refused = {
+        character for character in PRINTABLE if not resolve(origin + start + character, APP, FRONTENDS)
+    }
+    assert refused - {"%"} == {*' "<>\\'}
+    assert ("%" in refused) == (start == "/x"), "a path has complete escapes only"
+
+
+@settings(max_examples=2000, deadline=None)
+@given(
+    st.sampled_from(["/", *FRONTENDS, *(f"{origin}/" for origin in FRONTENDS)]),
+    st.lists(st.sampled_from([*PRINTABLE, *PIECES]), max_size=12).map("".join),
+)
+def test_what_is_accepted_leads_to_what_was_asked_for(start: str, rest: str) -> None:
+    text = start + rest
+    target = resolve(text, APP, FRONTENDS)
+    if not target:
+        return
+    asked, seen = ada_url.URL(APP + text if start == "/" else text), ada_url.URL(target)
+    assert target == seen.href, "a browser reads it without changing a byte"
+    assert (seen.origin, seen.search, seen.hash) == (asked.origin, asked.search, asked.hash)
+    assert seen.pathname == asked.pathname.replace("|", "%7C"), "Chromium encodes it, other browsers do not"
+    assert start == "/" or len(target) > 512 or resolve(target, APP, FRONTENDS) == target

@@ -5,6 +5,7 @@ What happens when several requests refresh at once is in test_tokens_together.py
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
@@ -20,11 +21,12 @@ from chalice.app import Request as ChaliceRequest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from chalicelib import services, tokens, vault, web
-from chalicelib.config import EVERY_SCOPE
+from chalicelib.config import EVERY_SCOPE, Config
 from chalicelib.deadline import Deadline
-from chalicelib.errors import AccessDelayed
+from chalicelib.errors import AccessDelayed, UsersUnavailable
 from chalicelib.request import Request
 from chalicelib.spotify import Tokens
+from chalicelib.tokens import KeptAccess, Parts
 from chalicelib.vault import MOST_REMEMBERED, Memory, Owner
 from local.aws import CREDENTIALS, create_key
 from simulator.loopback import serve
@@ -293,6 +295,14 @@ class TestUsing:
         assert logged_in.see_id() == "pia.premium"
         assert logged_in.token().status == 403
 
+    def test_a_ciphertext_of_another_key_is_not_used(self, logged_in: Visitor) -> None:
+        kms, context = boto3.client("kms"), {"table": logged_in.kept.table.name}
+        other, text = kms.create_key()["KeyMetadata"]["KeyId"], json.dumps(logged_in.kept.read(PIA))
+        sealed = kms.encrypt(KeyId=other, Plaintext=text, EncryptionContext=context)
+        logged_in.kept.change(PIA, tokens={"B": sealed["CiphertextBlob"]})
+        forget()
+        assert logged_in.token().status == 503, "it would be 403 with KMS's own error code"
+
     @pytest.mark.parametrize("in_memory", [True, False])
     def test_tokens_of_another_spotify_app_are_neither_sent_nor_removed(
         self, logged_in: Visitor, monkeypatch: pytest.MonkeyPatch, in_memory: bool
@@ -550,6 +560,40 @@ class TestRefreshing:
         assert logged_in.token().status == 200
         assert time.monotonic() - started > 1.4
         assert logged_in.refreshes == 1
+
+    def test_a_lease_outlasts_the_longest_refresh_of_its_holder(self, logged_in: Visitor) -> None:
+        logged_in.kept.age(PIA)
+        user = services.current_user(_request(logged_in))
+        assert user
+        user.deadline = Deadline(time.monotonic() + 60)
+        config, deadlines = Config(services.settings(user.deadline)), list[Deadline]()
+
+        def connect(deadline: Deadline) -> Parts:
+            deadlines.append(deadline)
+            return services._parts(config, deadline)
+
+        self.leave_the_lease(logged_in)
+        with pytest.raises(UsersUnavailable):
+            KeptAccess(connect, user, "", "").token()
+        lease = float(logged_in.kept.item(PIA)["refreshing"]["N"]) / 1e6
+        assert lease - time.time() > deadlines[-1].left() + 5, "with room for clocks that differ"
+
+    def test_requests_of_the_same_microsecond_do_not_share_a_lease(
+        self, logged_in: Visitor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        logged_in.kept.age(PIA)
+        now = time.time_ns()
+        monkeypatch.setattr(time, "time_ns", lambda: now)
+        monkeypatch.setattr(tokens, "WAIT_SECONDS", 0.2)
+        self.leave_the_lease(logged_in)
+        assert logged_in.token().status == 503
+        logged_in.aws.faults.clear()
+        assert logged_in.token().status == 503
+        assert logged_in.refreshes == 1
+
+    def leave_the_lease(self, visitor: Visitor) -> None:
+        """Have every write fail after the one that takes the lease, so that the lease stays."""
+        visitor.aws.faults["UpdateItem"] = [Fault(passes=True), *[Fault(500)] * PERSISTENT]
 
     @pytest.mark.parametrize("refreshing", [{"NULL": True}, {"S": "9"}, {"N": "1e30"}, {"N": "-1"}])
     def test_a_lease_that_the_app_did_not_write_does_not_count(
