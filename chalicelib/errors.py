@@ -86,17 +86,17 @@ class LoginError(Exception):
 
 
 class ConfigurationError(LoginError):
-    """Settings are missing or unusable. Its arguments are their names, never their values."""
+    """Settings are missing or unusable. Its arguments are their names, never their values, and an exception's name."""
 
     reason = "configuration"
     title = "This site is not set up yet"
     message = "A setting that this page needs is missing or unusable."
-    remedy = "The owner of this site can find the setting's name in the log, under the reference below."
+    remedy = "The owner of this site can find what is wrong in the log, under the reference below."
     acts = Acts.OWNER
     offers = ("home", "login")
 
-    def __init__(self, *settings: str) -> None:
-        super().__init__()
+    def __init__(self, *settings: str, detail: str = "") -> None:
+        super().__init__(detail)
         self.settings = settings
 
 
