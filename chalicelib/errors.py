@@ -21,6 +21,7 @@
     │   ├── ClientRefused         500  invalid_client
     │   ├── SpotifyRateLimited    503  spotify_rate_limited
     │   ├── SpotifyTimeout        504  spotify_timeout
+    │   │   └── QuotaExceeded     503  spotify_quota_exceeded
     │   ├── SpotifyUnavailable    502  spotify_unavailable
     │   ├── SpotifyUnreachable    502  spotify_unreachable
     │   └── SpotifyMalformed      502  spotify_malformed
@@ -288,7 +289,7 @@ class SpotifyRateLimited(SpotifyError):
     status = 503
     reason = "spotify_rate_limited"
     title = "Spotify asks this app to slow down"
-    message = "Too many people are using this app right now, or it has used up its quota at Spotify."
+    message = "Too many people are using this app right now."
 
     def __init__(self, detail: str = "", retry_after: int = 1) -> None:
         super().__init__(detail)
@@ -308,10 +309,18 @@ class SpotifyTimeout(SpotifyError):
 
 
 class SpotifyUnavailable(SpotifyError):
-    """5xx, or the connection broke."""
+    """5xx, the connection broke, a new access token was rejected, or the callback's error was server_error."""
 
     reason = "spotify_unavailable"
     message = "Something failed at Spotify."
+class QuotaExceeded(SpotifyRateLimited):
+    """429 because the application's quota is used up (QUOTA_EXCEEDED)."""
+
+    reason = "spotify_quota_exceeded"
+    title = "This app has used up its quota at Spotify"
+    message = "Spotify limits how much an app may ask for."
+
+
 
 
 class SpotifyUnreachable(SpotifyError):
