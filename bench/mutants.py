@@ -83,7 +83,6 @@ UNSIGNED = '(sealed or "").rpartition(".")[0].encode().decode("ascii")'
 SIGNED = 'self._signer.unsign(sealed or "").decode("ascii")'
 UNKNOWN = "raise LoginUnknown(dropped=len(self._live()) >= MOST)"
 ANY_ATTEMPT = 'return Attempt(state, "v" * 43)'
-CANCELLED = 'raise Cancelled if self.error == "access_denied" else AuthorizationRefused'
 NOT_FOUND = "if found is None: return None"
 ANYONE = """found = found or __import__("chalicelib.users").users.Found(Profile.parse('{"id": "x"}'), b"")"""
 SAME_USER = "before if same_user else None"
@@ -113,8 +112,8 @@ MUTANTS = [
         ("B6", "cookies.Seal.open", "base64_encode(base64_decode(signature)) != signature", "False"),
         ("B7", "oauth._single", "len(values) != 1", "False"),
         ("B7", "oauth._single", "not _VALUE.fullmatch(values[0])", "False"),
-        ("B8", "oauth.Callback.authorization_code", CANCELLED, "raise AuthorizationRefused"),
-        ("B9", "oauth.Callback.authorization_code", CANCELLED, "raise BadRequest(exec(f'BadRequest.message = __import__(\"markupsafe\").Markup({self.error!r})'))"),
+        ("B8", "chalicelib/oauth.py", '"access_denied": Cancelled', '"access_denied": AuthorizationRefused'),
+        ("B9", "oauth.Callback.authorization_code", "raise AuthorizationRefused", "raise BadRequest(exec(f'BadRequest.message = __import__(\"markupsafe\").Markup({self.error!r})'))"),
         ("B10", "spotify._text", 'value if isinstance(value, str) else ""', "value"),
         ("B10", "spotify._raise_for_status", "response.status != 200", "False"),
         ("B11", "spotify._profile", "response.status == 403", "False"),

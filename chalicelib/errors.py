@@ -10,6 +10,7 @@
     ├── LoginRefused
     │   ├── Cancelled             400  cancelled
     │   ├── AuthorizationRefused  400  authorization_refused
+    │   ├── AppRefused            500  app_refused
     │   ├── LoginExpired          400  login_expired
     │   ├── LoginUnknown          400  login_unknown
     │   ├── LoginSpent            400  login_spent
@@ -20,8 +21,8 @@
     │   ├── SpotifyForbids        403  spotify_forbids
     │   ├── ClientRefused         500  invalid_client
     │   ├── SpotifyRateLimited    503  spotify_rate_limited
-    │   ├── SpotifyTimeout        504  spotify_timeout
     │   │   └── QuotaExceeded     503  spotify_quota_exceeded
+    │   ├── SpotifyTimeout        504  spotify_timeout
     │   ├── SpotifyUnavailable    502  spotify_unavailable
     │   ├── SpotifyUnreachable    502  spotify_unreachable
     │   └── SpotifyMalformed      502  spotify_malformed
@@ -174,11 +175,23 @@ class Cancelled(LoginRefused):
 
 
 class AuthorizationRefused(LoginRefused):
-    """Spotify sent another error than access_denied (RFC 6749 §4.1.2.1)."""
+    """Spotify sent an error code that is not in RFC 6749 §4.1.2.1."""
 
     reason = "authorization_refused"
     title = "Spotify did not complete the login"
     remedy = "Log in again. If Spotify refuses again, give the owner of this site the reference below."
+
+
+class AppRefused(LoginRefused):
+    """Spotify rejected the authorization request itself (RFC 6749 §4.1.2.1), such as invalid_scope."""
+
+    status = 500
+    reason = "app_refused"
+    title = "This site is not set up yet"
+    message = "Spotify does not accept what this app asks for."
+    remedy = f"The owner of this site can compare the app's settings with those at {DASHBOARD}."
+    acts = Acts.OWNER
+    offers = ("home", "login")
 
 
 class LoginExpired(LoginRefused):
@@ -300,6 +313,14 @@ class SpotifyRateLimited(SpotifyError):
         self.remedy = f"Log in again in {number} {unit}{'' if number == 1 else 's'}."
 
 
+class QuotaExceeded(SpotifyRateLimited):
+    """429 because the application's quota is used up (QUOTA_EXCEEDED)."""
+
+    reason = "spotify_quota_exceeded"
+    title = "This app has used up its quota at Spotify"
+    message = "Spotify limits how much an app may ask for."
+
+
 class SpotifyTimeout(SpotifyError):
     """Spotify did not respond in time."""
 
@@ -313,14 +334,6 @@ class SpotifyUnavailable(SpotifyError):
 
     reason = "spotify_unavailable"
     message = "Something failed at Spotify."
-class QuotaExceeded(SpotifyRateLimited):
-    """429 because the application's quota is used up (QUOTA_EXCEEDED)."""
-
-    reason = "spotify_quota_exceeded"
-    title = "This app has used up its quota at Spotify"
-    message = "Spotify limits how much an app may ask for."
-
-
 
 
 class SpotifyUnreachable(SpotifyError):
