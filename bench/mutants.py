@@ -83,7 +83,6 @@ UNSIGNED = '(sealed or "").rpartition(".")[0].encode().decode("ascii")'
 SIGNED = 'self._signer.unsign(sealed or "").decode("ascii")'
 UNKNOWN = "raise LoginSpent if len(self._live()) >= MOST else LoginUnknown"
 ANY_ATTEMPT = 'return Attempt(state, "v" * 43)'
-CANCELLED = 'raise Cancelled if self.error == "access_denied" else AuthorizationRefused'
 NOT_FOUND = "if found is None: return None"
 ANYONE = """found = found or __import__("chalicelib.users").users.Found(Profile.parse('{"id": "x"}'), b"")"""
 SAME_USER = "before if same_user else None"
@@ -113,8 +112,8 @@ MUTANTS = [
         ("B6", "cookies.Seal.open", "base64_encode(base64_decode(signature)) != signature", "False"),
         ("B7", "oauth._single", "len(values) != 1", "False"),
         ("B7", "oauth._single", "not _VALUE.fullmatch(values[0])", "False"),
-        ("B8", "oauth.Callback.authorization_code", CANCELLED, "raise AuthorizationRefused"),
-        ("B9", "oauth.Callback.authorization_code", CANCELLED, "raise BadRequest(exec(f'BadRequest.message = __import__(\"markupsafe\").Markup({self.error!r})'))"),
+        ("B8", "chalicelib/oauth.py", '"access_denied": Cancelled', '"access_denied": AuthorizationRefused'),
+        ("B9", "oauth.Callback.authorization_code", "raise AuthorizationRefused", "raise BadRequest(exec(f'BadRequest.message = __import__(\"markupsafe\").Markup({self.error!r})'))"),
         ("B10", "spotify._text", 'value if isinstance(value, str) else ""', "value"),
         ("B10", "spotify._raise_for_status", "response.status != 200", "False"),
         ("B11", "spotify._profile", "response.status == 403", "False"),
@@ -214,9 +213,11 @@ MUTANTS = [
         ("I2", "aws.client", 'logging.getLogger("botocore").setLevel(logging.WARNING)', 'logging.getLogger("botocore").setLevel(logging.DEBUG)'),
         ("I3", "errors.LoginUnknown", "security = True", "security = False"),
         ("I3", "login.Attempts.spend", "len(self._live()) >= MOST", "False"),
+        ("I3", "oauth.Callback.authorization_code", "raise AuthorizationRefused", "raise AuthorizationRefused(self.error)"),
+        ("I3", "transport.Transport.send", 're.split("[/?#]", f"{url}//")[2:5]', '("", "", url.partition("?")[0].rpartition("/")[2])'),
         ("I3", "log.source", 'f"{today} {ip_address}"', "ip_address"),
         ("J1", "aws._attempt", "deadline.within(CALL_SECONDS).run(function)", "function()"),
-        ("J1", "transport.Transport.send", "limited.run(lambda: self._send(method, url, endpoint, parts))", "self._send(method, url, endpoint, parts)"),
+        ("J1", "transport.Transport.send", "limited.run(lambda: self._send(method, url, host, endpoint, parts))", "self._send(method, url, host, endpoint, parts)"),
         ("J1", "deadline.Deadline.run", "outcome.result(max(self.left(), 0))", "outcome.result(30)"),
         ("J1", "deadline.Deadline.run", "self.left() <= 0", "False"),
         ("J1", "aws._attempt", "deadline.left() < CALL_SECONDS", "False"),
@@ -299,12 +300,14 @@ MUTANTS = [
         ("M10", "tokens.KeptAccess.token", "not usable", "True"),
         ("M11", "table.Table._call", "failure.item", "{}"),
         ("M11", "tokens.KeptAccess._renew", "self._pause(parts, lease, seconds)", "(self._pause(parts, lease, seconds), False)[1]"),
+        ("M11", "spotify.Spotify._request_tokens", "deadline.left() < NEEDED_SECONDS", "False"),
         ("M12", "services.log_in", "sessions(request).open(profile, None)", "sessions(request).open(profile)"),
         ("M13", "chalicelib/tokens.py", 'condition=f"{_STANDS} AND refreshing = :lease"', 'condition=f"{_STANDS} AND refreshing = :lease OR NOT ({_STANDS})"'),
         ("M13", "chalicelib/tokens.py", '_STANDS = "tokens = :tokens AND login_id = :login_id"', '_STANDS = "(tokens = :tokens OR NOT tokens = :tokens) AND (login_id = :login_id OR NOT login_id = :login_id)"'),
         ("M14", "vault.Memory.get", "access.seconds_left > 0", "True"),
         ("M14", "vault.Memory.get", "self._known.get((owner, ciphertext))", "next((known for key, known in self._known.items() if key[1] == ciphertext), None)"),
-        ("M14", "services.log_out", "_memory().forget(ended.account_key)", "pass"),
+        ("M14", "services.log_out", "_memory().forget(claimed.account_key)", "pass"),
+        ("M14", "chalicelib/services.py", "    finally:\n", "    except ZeroDivisionError:\n"),
         ("M15", "deploy/stage.py", '"ForAnyValue:StringEquals": {"kms:ResourceAliases": alias},', ""),
         ("M16", "tokens.KeptAccess.token", "access.token != self._rejected", "True"),
         ("M16", "tokens.KeptAccess._refresh", "self._user.refreshed or self._user.deadline.left() < NEEDED_SECONDS", "False"),

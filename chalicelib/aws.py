@@ -30,8 +30,15 @@ THROTTLED = frozenset(
 ROOTS = Path(__file__).with_name("amazon.pem")
 """The certificates that sign those of AWS's endpoints. deploy/bundle.py writes it; elsewhere botocore uses its own."""
 
-SETTINGS = {"Credential": CREDENTIALS, "RegionError": ("AWS_DEFAULT_REGION",), "Profile": ("AWS_PROFILE",)}
-"""The settings at fault, by a word in the name of botocore's exception, such as NoCredentialsError."""
+SETTINGS = {
+    "Credentials": CREDENTIALS,
+    "RegionError": ("AWS_DEFAULT_REGION",),
+    "ConfigParse": ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"),
+    "DefaultsMode": ("AWS_DEFAULTS_MODE",),
+    **dict.fromkeys(("Profile", "InvalidConfig", "Loop", "Retrieval", "SSO", "Login"), ("AWS_PROFILE",)),
+    "FileNotFound": ("AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE"),
+}
+"""The settings at fault, by a word in the name of an exception that botocore raises, such as NoCredentialsError."""
 
 
 class CallFailed(Exception):
@@ -71,7 +78,7 @@ def client(service: str) -> Any:
         with _creating:
             return _session().create_client(service, config=config, verify=_bundle())
     except (BotoCoreError, OSError, LookupError, ValueError) as failure:
-        raise _misconfigured(failure) or ConfigurationError() from None
+        raise _misconfigured(failure) or ConfigurationError(detail=type(failure).__name__) from None
 
 
 def call(function: Callable[[], T], deadline: Deadline, pauses: Sequence[float] = PAUSES) -> T:
@@ -79,7 +86,7 @@ def call(function: Callable[[], T], deadline: Deadline, pauses: Sequence[float] 
 
     Raises:
         CallFailed: no attempt got a usable response. A write may have happened all the same.
-        ConfigurationError: there are no credentials, or only half of a pair.
+        ConfigurationError: there are no credentials, or they have expired.
     """
 
     def pause(failure: Exception, attempts: int) -> float | None:
@@ -102,8 +109,9 @@ def _attempt(function: Callable[[], T], deadline: Deadline) -> T:
         transient = status >= 500 or code in THROTTLED
         item: Any = failure.response.get("Item")
         raise CallFailed(code, transient=transient, item=item) from None
-    except (BotoCoreError, AttributeError, LookupError, TypeError, ValueError) as failure:
-        # The last four are what botocore, or the reading of its result, makes of a truncated response.
+    except (BotoCoreError, OSError, AttributeError, LookupError, TypeError, ValueError) as failure:
+        # A file with credentials cannot be read. The last four are what botocore, or the reading of its result,
+        # makes of a truncated response.
         bundle = Path(_bundle() or "").name if isinstance(failure, SSLError) else ""
         code = f"{type(failure).__name__} {bundle}".rstrip()
         raise _misconfigured(failure) or CallFailed(code, transient=True) from None
@@ -115,5 +123,9 @@ def _bundle() -> str | None:
 
 
 def _misconfigured(failure: Exception) -> ConfigurationError | None:
-    found = [names for word, names in SETTINGS.items() if word in type(failure).__name__]
-    return ConfigurationError(*found[0]) if found else None
+    """The error for an exception by which AWS's variables or files are at fault; None for any other."""
+    name = type(failure).__name__
+    found = [names for word, names in SETTINGS.items() if word in name]
+    if found == [CREDENTIALS] and os.environ.get("AWS_PROFILE"):
+        found = [SETTINGS["Profile"]]
+    return ConfigurationError(*found[0], detail=name) if found else None

@@ -12,6 +12,7 @@
     ├── LoginRefused
     │   ├── Cancelled             400  cancelled
     │   ├── AuthorizationRefused  400  authorization_refused
+    │   ├── AppRefused            500  app_refused
     │   ├── LoginExpired          400  login_expired
     │   ├── LoginUnknown          400  login_unknown
     │   ├── LoginSpent            400  login_spent
@@ -22,6 +23,7 @@
     │   ├── SpotifyForbids        403  spotify_forbids
     │   ├── ClientRefused         500  invalid_client
     │   ├── SpotifyRateLimited    503  spotify_rate_limited
+    │   │   └── QuotaExceeded     503  spotify_quota_exceeded
     │   ├── SpotifyTimeout        504  spotify_timeout
     │   ├── SpotifyUnavailable    502  spotify_unavailable
     │   ├── SpotifyUnreachable    502  spotify_unreachable
@@ -88,17 +90,17 @@ class LoginError(Exception):
 
 
 class ConfigurationError(LoginError):
-    """Settings are missing or unusable. Its arguments are their names, never their values."""
+    """Settings are missing or unusable. Its arguments are their names, never their values, and an exception's name."""
 
     reason = "configuration"
     title = "This site is not set up yet"
     message = "A setting that this page needs is missing or unusable."
-    remedy = "The owner of this site can find the setting's name in the log, under the reference below."
+    remedy = "The owner of this site can find what is wrong in the log, under the reference below."
     acts = Acts.OWNER
     offers = ("home", "login")
 
-    def __init__(self, *settings: str) -> None:
-        super().__init__()
+    def __init__(self, *settings: str, detail: str = "") -> None:
+        super().__init__(detail)
         self.settings = settings
 
 
@@ -194,11 +196,23 @@ class Cancelled(LoginRefused):
 
 
 class AuthorizationRefused(LoginRefused):
-    """Spotify sent another error than access_denied (RFC 6749 §4.1.2.1)."""
+    """Spotify sent an error code that is not in RFC 6749 §4.1.2.1."""
 
     reason = "authorization_refused"
     title = "Spotify did not complete the login"
     remedy = "Log in again. If Spotify refuses again, give the owner of this site the reference below."
+
+
+class AppRefused(LoginRefused):
+    """Spotify rejected the authorization request itself (RFC 6749 §4.1.2.1), such as invalid_scope."""
+
+    status = 500
+    reason = "app_refused"
+    title = "This site is not set up yet"
+    message = "Spotify does not accept what this app asks for."
+    remedy = f"The owner of this site can compare the app's settings with those at {DASHBOARD}."
+    acts = Acts.OWNER
+    offers = ("home", "login")
 
 
 class LoginExpired(LoginRefused):
@@ -305,7 +319,7 @@ class SpotifyRateLimited(SpotifyError):
     status = 503
     reason = "spotify_rate_limited"
     title = "Spotify asks this app to slow down"
-    message = "Too many people are using this app right now, or it has used up its quota at Spotify."
+    message = "Too many people are using this app right now."
 
     def __init__(self, detail: str = "", retry_after: int = 1) -> None:
         super().__init__(detail)
@@ -314,6 +328,14 @@ class SpotifyRateLimited(SpotifyError):
         size, unit = next(unit for least, unit in units.items() if self.retry_after >= least)
         number = -(-self.retry_after // size)  # rounded up
         self.remedy = f"Log in again in {number} {unit}{'' if number == 1 else 's'}."
+
+
+class QuotaExceeded(SpotifyRateLimited):
+    """429 because the application's quota is used up (QUOTA_EXCEEDED)."""
+
+    reason = "spotify_quota_exceeded"
+    title = "This app has used up its quota at Spotify"
+    message = "Spotify limits how much an app may ask for."
 
 
 class SpotifyTimeout(SpotifyError):
@@ -325,7 +347,7 @@ class SpotifyTimeout(SpotifyError):
 
 
 class SpotifyUnavailable(SpotifyError):
-    """5xx, or the connection broke."""
+    """5xx, the connection broke, a new access token was rejected, or the callback's error was server_error."""
 
     reason = "spotify_unavailable"
     message = "Something failed at Spotify."

@@ -37,7 +37,9 @@ class Line(TypedDict, total=False):
     reason: str
     """A code of errors.py or parameters.py."""
     detail: str
-    """An endpoint with a status or a cause, an AWS error code, the secondary step that failed, or `return_to_refused`."""
+    """The first part of an endpoint with a status or a cause, an OAuth or AWS error code, the name of an exception, the
+    secondary step that failed, or `return_to_refused`.
+    """
     settings: tuple[str, ...]
     """Names of settings that are missing or unusable."""
     security: bool

@@ -6,10 +6,18 @@ from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
 from chalicelib.config import Config
-from chalicelib.errors import AuthorizationRefused, BadRequest, Cancelled
+from chalicelib.errors import AppRefused, AuthorizationRefused, BadRequest, Cancelled, SpotifyUnavailable
 from chalicelib.login import Attempt
 
 _VALUE = re.compile(r"[\x21-\x7e]{,4096}")  # VSCHAR of RFC 6749 appendix A.5, A.7 and A.11, less the space
+
+_OF_THE_OWNER = "invalid_request", "unauthorized_client", "unsupported_response_type", "invalid_scope"
+_REFUSALS = {
+    "access_denied": Cancelled,
+    **dict.fromkeys(_OF_THE_OWNER, AppRefused),
+    **dict.fromkeys(("server_error", "temporarily_unavailable"), SpotifyUnavailable),
+}
+"""The error of each code of RFC 6749 §4.1.2.1. Any other code is text of the request, and is not logged."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +33,13 @@ class Callback:
 
         Raises:
             Cancelled: the user declined.
-            AuthorizationRefused: Spotify sent another error (RFC 6749 §4.1.2.1).
+            AppRefused, SpotifyUnavailable: the owner or Spotify must act.
+            AuthorizationRefused: Spotify sent a code that is not in RFC 6749 §4.1.2.1.
         """
+        if self.error in _REFUSALS:
+            raise _REFUSALS[self.error](self.error)
         if self.error:
-            raise Cancelled if self.error == "access_denied" else AuthorizationRefused
+            raise AuthorizationRefused
         return self.code
 
 

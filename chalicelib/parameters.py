@@ -45,10 +45,11 @@ class Parameters:
             self._lasts = FRESH
         except (aws.CallFailed, ConfigurationError) as failure:
             reason = "parameters_unread" if self._values is None else "parameters_stale"
-            detail = getattr(failure, "code", "")
+            detail = failure.code if isinstance(failure, aws.CallFailed) else failure.detail
             log.write(event="configuration", outcome="failed", reason=reason, detail=detail)
             if self._values is None:
-                raise ConfigurationError(*getattr(failure, "settings", ["PARAMETER_PATH"])) from None
+                names = getattr(failure, "settings", ["PARAMETER_PATH"])
+                raise ConfigurationError(*names, detail=detail) from None
             self._lasts = RETRY
         self._checked = time.time()
 

@@ -129,12 +129,15 @@ def log_out(request: Request) -> Claims | None:
     """Erase the user, clear the cookie, forget the access token. Returns the session, if it was live until now.
 
     Raises:
-        UsersUnavailable: the users table did not respond; the cookie stays.
+        UsersUnavailable: the users table did not respond, though it may have erased the user; the cookie stays.
     """
-    ended = sessions(request).close()
-    if ended and config(request).tokens_kms_alias:
-        _memory().forget(ended.account_key)
-    return ended
+    browser = sessions(request)
+    claimed = browser.claimed()
+    try:
+        return browser.close()
+    finally:
+        if claimed and config(request).tokens_kms_alias:
+            _memory().forget(claimed.account_key)
 
 
 def sessions(request: Request) -> Sessions:

@@ -14,7 +14,7 @@ from chalicelib.profile import Profile
 from chalicelib.transport import Response, Transport
 
 ATTEMPTS = 3
-"""Attempts at GET /v1/me. The token request is sent again only if it cannot have arrived: a code works once."""
+"""Attempts at GET /v1/me, and at exchanging a code, which is sent again only if Spotify cannot have processed it."""
 
 PATIENCE = 2
 """The longest Retry-After, in seconds, that a visitor waits for."""
@@ -28,10 +28,15 @@ PAUSE = 0.2
 REFRESH_SECONDS = 6.0
 """The longest that refreshing an access token takes, in which others of the same user wait."""
 
+NEEDED_SECONDS = 2.0
+"""The least time with which a token request is begun: with less, Spotify may process it although no response arrives."""
+
 TOKEN_SECONDS = 3600
 """The lifetime of an access token, where Spotify names none from ten minutes to a day."""
 
-TRANSIENT = (errors.SpotifyUnavailable, errors.SpotifyUnreachable, errors.SpotifyRateLimited)
+LIMITED = (errors.SpotifyRateLimited,)
+TRANSIENT = (*LIMITED, errors.SpotifyUnavailable, errors.SpotifyUnreachable, errors.SpotifyForbids)
+"""Failures of GET /v1/me that a second attempt can cure: in 2026, also single 401s and 403s just after the exchange."""
 
 _TOKEN = re.compile(r"[\x21-\x7e]+")  # RFC 6749 appendix A.12, less the space: it becomes a header
 
@@ -71,7 +76,9 @@ class Spotify:
             "redirect_uri": redirect_uri,
             "code_verifier": code_verifier,
         }
-        return self._request_tokens(form, self._deadline, "", self._config.scope)
+        deadline = self._deadline
+        send = partial(self._request_tokens, form, deadline, "", self._config.scope)
+        return deadline.retry(send, partial(_pause, LIMITED))
 
     def refresh(self, tokens: Tokens) -> Tokens | None:
         """Replace an access token (RFC 6749 §6). None if Spotify no longer accepts the refresh token.
@@ -95,7 +102,12 @@ class Spotify:
         """Send a token request. `refresh_token` and `scope` apply where the response has none."""
         url = f"{self._config.accounts_url}/api/token"
         client = (self._config.client_id, self._config.client_secret)
-        send = partial(self._transport.send, "POST", url, deadline, data=form, auth=client)
+
+        def send() -> Response:
+            if deadline.left() < NEEDED_SECONDS:
+                raise errors.SpotifyTimeout("token deadline")
+            return self._transport.send("POST", url, deadline, data=form, auth=client)
+
         sent = int(time.time())
         document = _token_response(deadline.retry(send, _pause_if_not_sent))
         return Tokens(
@@ -113,7 +125,9 @@ class Spotify:
             PremiumRequired: the application's owner has no Premium subscription.
             SpotifyError: any other leaf below it in the tree of errors.py.
         """
-        return self._deadline.retry(lambda: _profile(self.get("/v1/me", access_token)), _pause)
+        return self._deadline.retry(
+            lambda: _profile(self.get("/v1/me", access_token)), partial(_pause, TRANSIENT)
+        )
 
     def get(self, path: str, access_token: str) -> Response:
         """Send one GET request to the Web API; `path` begins with /v1, and may have a query.
@@ -131,8 +145,8 @@ def _pause_if_not_sent(failure: Exception, attempts: int) -> float | None:
     return 0 if isinstance(failure, errors.SpotifyUnreachable) and attempts == 1 else None
 
 
-def _pause(failure: Exception, attempts: int) -> float | None:
-    if attempts == ATTEMPTS or not isinstance(failure, TRANSIENT):
+def _pause(kinds: tuple[type[errors.SpotifyError], ...], failure: Exception, attempts: int) -> float | None:
+    if attempts == ATTEMPTS or not isinstance(failure, kinds):
         return None
     wait = failure.retry_after or PAUSE
     return wait if wait <= PATIENCE else None
@@ -166,6 +180,8 @@ def _lifetime(expires_in: object) -> int:
 
 
 def _profile(response: Response) -> Profile:
+    if response.status == 401:
+        raise errors.SpotifyUnavailable(str(response))
     if response.status == 403:
         raise _forbidden(response)
     _raise_for_status(response)
@@ -178,6 +194,9 @@ def _profile(response: Response) -> Profile:
 def _raise_for_status(response: Response) -> None:
     if response.status == 429:
         wait = RATE_WINDOW if response.retry_after is None else response.retry_after
+        error = response.json().get("error")
+        if isinstance(error, dict) and error.get("reason") == "QUOTA_EXCEEDED":
+            raise errors.QuotaExceeded(str(response), wait)
         raise errors.SpotifyRateLimited(str(response), wait)
     if response.status >= 500:
         raise errors.SpotifyUnavailable(str(response))

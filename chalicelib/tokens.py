@@ -28,7 +28,10 @@ LEASE_SECONDS, HOLD_SECONDS = 20, 13.5
 """A lease, and the longest that a refresh takes: no lease expires during its holder's refresh."""
 
 WAIT_SECONDS, NEEDED_SECONDS = 8.0, 10.0
-"""The longest that a request waits for the holder of the lease, and the least time with which it takes the lease."""
+"""The longest that a request waits for the holder of the lease, and the least time with which it takes the lease.
+
+The client of Spotify checks the time again after the decryption. It leaves 7.5 s to encrypt and store.
+"""
 
 PAUSE_SECONDS, LONGEST_PAUSE = 5, 60
 """After a failure, no request refreshes for `PAUSE_SECONDS`, or for as long as Spotify asks up to `LONGEST_PAUSE`."""

@@ -27,6 +27,7 @@ class Response(NamedTuple):
     """What Spotify sent back."""
 
     endpoint: str
+    """The segment after /v1 or /api, such as `me`. Later segments can be the ID of a user or a playlist."""
     status: int
     retry_after: int | None
     body: bytes
@@ -64,28 +65,28 @@ class Transport:
             SpotifyUnavailable: the connection broke.
             SpotifyMalformed: the response is too large.
         """
-        endpoint = url.partition("?")[0].rpartition("/")[2]
+        host, _, endpoint = re.split("[/?#]", f"{url}//")[2:5]
         limited = deadline.within(CONNECT_SECONDS + READ_SECONDS)
         try:
-            return limited.run(lambda: self._send(method, url, endpoint, parts))
+            return limited.run(lambda: self._send(method, url, host, endpoint, parts))
         except (TimeoutError, requests.ReadTimeout, ReadTimeoutError):
             raise SpotifyTimeout(endpoint) from None
         except (requests.RequestException, HTTPError) as failure:
-            raise self._broken(failure, url, endpoint) from None
+            raise self._broken(failure, host, endpoint) from None
 
-    def _send(self, method: str, url: str, endpoint: str, parts: dict[str, Any]) -> Response:
+    def _send(self, method: str, url: str, host: str, endpoint: str, parts: dict[str, Any]) -> Response:
         parts |= {"timeout": (CONNECT_SECONDS, READ_SECONDS), "allow_redirects": False, "stream": True}
         with self._session.request(method, url, **parts) as response:
-            self._kept.discard(url)
+            self._kept.discard(host)
             body = response.raw.read(MOST_BYTES + 1, decode_content=True)
             if len(body) > MOST_BYTES:
                 raise SpotifyMalformed(f"{endpoint} size")
             if response.headers.get("Connection", "").lower() != "close":
-                self._kept.add(url)
+                self._kept.add(host)
             retry_after = _seconds(response.headers.get("Retry-After", ""))
             return Response(endpoint, response.status_code, retry_after, body)
 
-    def _broken(self, failure: Exception, url: str, endpoint: str) -> Exception:
+    def _broken(self, failure: Exception, host: str, endpoint: str) -> Exception:
         """The error for a request whose connection broke.
 
         A connection that was kept alive can be closed without notice, above all after Lambda has frozen the
@@ -94,8 +95,8 @@ class Transport:
         """
         if _has_cause(failure, NewConnectionError, ConnectTimeoutError):
             return SpotifyUnreachable(f"{endpoint} connect")
-        if url in self._kept and _has_cause(failure, ConnectionError):
-            self._kept.discard(url)
+        if host in self._kept and _has_cause(failure, ConnectionError):
+            self._kept.discard(host)
             return SpotifyUnreachable(f"{endpoint} connection closed")
         return SpotifyUnavailable(f"{endpoint} {type(failure).__name__}")
 

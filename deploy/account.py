@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, SSOError, TokenRetrievalError
 from botocore.exceptions import ConnectionError as NoConnection
 from botocore.parsers import ResponseParserError
 
@@ -47,16 +47,13 @@ class Account:
             caller = session.client("sts").get_caller_identity()
         except (NoConnection, HTTPClientError, ResponseParserError) as failure:
             raise Stop(_unreachable(region, failure)) from None
-        except (BotoCoreError, ClientError) as failure:
+        except (BotoCoreError, ClientError, OSError, ValueError) as failure:
+            # The last two are what botocore makes of files and commands with credentials that cannot be used.
             rejected = isinstance(failure, ClientError)
             what = "AWS rejected these credentials" if rejected else "Signing in to AWS failed"
-            raise Stop(
-                Problem(
-                    f"{what}: {failure}",
-                    "Check AWS_PROFILE and the region, or sign in with AWS CLI 2:",
-                    "aws login",
-                )
-            ) from None
+            command = "aws sso login" if isinstance(failure, (SSOError, TokenRetrievalError)) else "aws login"
+            remedy = "Check AWS_PROFILE and the region, or sign in with AWS CLI 2:"
+            raise Stop(Problem(f"{what}: {failure}", remedy, command)) from None
         return cls(caller["Account"], region, caller["Arn"], session)
 
     def client(self, service: str, **options: Any) -> Any:

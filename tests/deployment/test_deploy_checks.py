@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from deploy.account import Account
+from deploy.stage import Stop
 from simulator.loopback import serve
 from tests.support.deployment import REGION, Emulator, emulator
 from tests.support.servers import free_port
@@ -175,6 +177,51 @@ def test_credentials_of_aws_login_are_accepted(account: Emulator, tmp_path: Path
     (tmp_path / ".aws" / "config").write_text(f"[default]\nlogin_session = {session}\n")
     done = account.deploy("doctor", "dev", HOME=str(tmp_path), AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="")
     assert done.returncode == 0, done.stdout
+
+
+SSO = "sso_region = eu-west-1\nsso_account_id = 1\nsso_role_name = x\nsso_start_url = https://x.example"
+
+
+@pytest.mark.parametrize(
+    ("lines", "what", "command"),
+    [
+        (SSO, "Error loading SSO Token", "aws sso login"),
+        ("login_session = x", "Error loading login session token", "aws login"),
+        ("role_arn = x\nsource_profile = missing", 'The source_profile "missing"', "aws login"),
+        ("credential_process = /missing", "[Errno 2] No such file or directory: '/missing'", "aws login"),
+        ("credential_process = echo x", "Expecting value", "aws login"),
+    ],
+)
+def test_a_profile_that_cannot_sign_in_is_reported_with_the_command_that_signs_it_in(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lines: str, what: str, command: str
+) -> None:
+    (tmp_path / "config").write_text(f"[profile chosen]\n{lines}\n")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    chosen = {"AWS_PROFILE": "chosen", "AWS_CONFIG_FILE": str(tmp_path / "config"), "HOME": str(tmp_path)}
+    for name, value in {**chosen, "AWS_DEFAULT_REGION": REGION}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(Stop) as stop:
+        Account.current()
+    (problem,) = stop.value.problems
+    assert problem.what.startswith(f"Signing in to AWS failed: {what}")
+    assert problem.command == command
+
+
+def test_an_expired_sso_session_is_reported_with_the_command_that_renews_it(
+    account: Emulator, tmp_path: Path
+) -> None:
+    tokens = tmp_path / ".aws" / "sso" / "cache"
+    tokens.mkdir(parents=True)
+    expired = {"accessToken": "x", "expiresAt": "2026-01-01T00:00:00Z"}
+    (tokens / f"{hashlib.sha1(b'x').hexdigest()}.json").write_text(json.dumps(expired))
+    config = f"[default]\nsso_session = x\n{SSO}\n[sso-session x]\n{SSO}\n"
+    (tmp_path / ".aws" / "config").write_text(config)
+    failed = account.deploy(
+        "doctor", "dev", HOME=str(tmp_path), AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY=""
+    )
+    assert "- Signing in to AWS failed: Error when retrieving token from sso" in failed.stdout
+    assert "        aws sso login\n" in failed.stdout
 
 
 def test_an_endpoint_that_is_not_aws_is_reported(account: Emulator) -> None:

@@ -61,6 +61,30 @@ def test_the_reference_is_that_of_the_logged_failure(
     assert page.status == 502
 
 
+@pytest.mark.parametrize(
+    ("code", "status", "acts", "reason", "detail"),
+    [
+        ("access_denied", 400, "You can fix this", "cancelled", "access_denied"),
+        ("invalid_scope", 500, "The owner of this site must act", "app_refused", "invalid_scope"),
+        ("server_error", 502, "Wait a moment", "spotify_unavailable", "server_error"),
+        ("pia.premium", 400, "You can fix this", "authorization_refused", None),
+    ],
+)
+def test_a_page_says_who_must_act_and_the_log_which_error_it_was(
+    visitor: GatewayVisitor,
+    log: list[dict[str, Any]],
+    code: str,
+    status: int,
+    acts: str,
+    reason: str,
+    detail: str | None,
+) -> None:
+    callback = visitor.cancel(visitor.begin()).replace("access_denied", code)
+    page = open_later(visitor, visitor.get(callback, BROWSER).location)
+    assert (page.status, acts in page.words) == (status, True)
+    assert (log[-1]["status"], log[-1]["reason"], log[-1].get("detail")) == (status, reason, detail)
+
+
 def test_a_reload_shows_the_same_page(visitor: GatewayVisitor) -> None:
     first, page = fail(visitor)
     assert open_later(visitor, first.location) == page

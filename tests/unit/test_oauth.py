@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.config import Config
-from chalicelib.errors import AuthorizationRefused, BadRequest, Cancelled
+from chalicelib.errors import (
+    AppRefused,
+    AuthorizationRefused,
+    BadRequest,
+    Cancelled,
+    LoginError,
+    SpotifyUnavailable,
+)
 from chalicelib.login import Attempt
 from chalicelib.oauth import authorization_url, read_callback
 from tests.support.visitor import query_of
@@ -63,11 +70,26 @@ def test_any_query_is_parsed_or_rejected(query: dict[str, list[str]]) -> None:
     assert bool(callback.code) != bool(callback.error)
 
 
-def test_access_denied_means_cancelled_and_any_other_error_means_refused() -> None:
-    with pytest.raises(Cancelled):
-        read_callback({"state": ["s"], "error": ["access_denied"]}, ISSUER).authorization_code()
-    with pytest.raises(AuthorizationRefused):
-        read_callback({"state": ["s"], "error": ["server_error"]}, ISSUER).authorization_code()
+@pytest.mark.parametrize(
+    ("code", "failure"),
+    [
+        ("access_denied", Cancelled),
+        ("invalid_scope", AppRefused),
+        ("unauthorized_client", AppRefused),
+        ("invalid_request", AppRefused),
+        ("unsupported_response_type", AppRefused),
+        ("server_error", SpotifyUnavailable),
+        ("temporarily_unavailable", SpotifyUnavailable),
+        ("pia.premium", AuthorizationRefused),
+    ],
+)
+def test_an_error_is_told_apart_by_its_code_and_only_a_known_code_is_logged(
+    code: str, failure: type[LoginError]
+) -> None:
+    with pytest.raises(LoginError) as raised:
+        read_callback({"state": ["s"], "error": [code]}, ISSUER).authorization_code()
+    assert type(raised.value) is failure
+    assert raised.value.detail == ("" if failure is AuthorizationRefused else code)
 
 
 def test_an_issuer_other_than_spotify_is_rejected() -> None:

@@ -208,8 +208,8 @@ def test_a_parameter_store_that_lacks_a_region_names_the_region(
     with pytest.raises(ConfigurationError) as failure:
         config()
     aws._session.cache_clear()
-    assert failure.value.settings == ("AWS_DEFAULT_REGION",)
-    assert log[-1]["reason"] == "parameters_unread"
+    assert (failure.value.settings, failure.value.detail) == (("AWS_DEFAULT_REGION",), "NoRegionError")
+    assert (log[-1]["reason"], log[-1]["detail"]) == ("parameters_unread", "NoRegionError")
 
 
 def test_a_failed_first_read_is_a_configuration_error_and_is_not_cached(

@@ -26,6 +26,7 @@ from chalicelib.profile import Profile
 from chalicelib.spotify import Spotify, Tokens
 from chalicelib.transport import Transport
 from deploy import roots
+from tests.support.faults import never_accepting
 from tests.support.script import Script
 from tests.support.servers import free_port
 
@@ -141,6 +142,7 @@ def test_a_redirect_is_not_followed(status: int) -> None:
         (500, "", errors.SpotifyUnavailable),
         (503, {"error": "server_error"}, errors.SpotifyUnavailable),
         (429, "", errors.SpotifyRateLimited),
+        (429, {"error": {"status": 429, "reason": "QUOTA_EXCEEDED"}}, errors.QuotaExceeded),
     ],
 )  # fmt: skip
 def test_a_failed_token_request_raises_a_specific_error_and_is_not_retried(
@@ -160,8 +162,6 @@ def test_a_failed_token_request_raises_a_specific_error_and_is_not_retried(
         (403, "Check settings on developer.spotify.com/dashboard, the user may not be registered.", errors.NotOnUserList),
         (403, '{"error": {"status": 403, "message": "User not registered in the Developer Dashboard"}}', errors.NotOnUserList),
         (403, "Active premium subscription required for the owner of the app.", errors.PremiumRequired),
-        (403, "", errors.SpotifyForbids),
-        (401, '{"error": {"status": 401, "message": "The access token expired"}}', errors.SpotifyMalformed),
         (404, "", errors.SpotifyMalformed),
         (200, b"\xff", errors.SpotifyMalformed),
     ],
@@ -175,7 +175,19 @@ def test_a_failed_profile_request_raises_a_specific_error(
     assert len(script.requests) == 1
 
 
-@pytest.mark.parametrize("fault", [(500, {}, b""), (502, {}, b"<html>"), (429, {"Retry-After": "1"}, b"")])
+EXPIRED = b'{"error": {"status": 401, "message": "The access token expired"}}'
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        (500, {}, b""),
+        (502, {}, b"<html>"),
+        (429, {"Retry-After": "1"}, b""),
+        (401, {}, EXPIRED),
+        (403, {}, b""),
+    ],
+)
 def test_a_profile_request_is_retried_after_a_temporary_fault(
     fault: tuple[int, dict[str, str], bytes],
 ) -> None:
@@ -184,24 +196,86 @@ def test_a_profile_request_is_retried_after_a_temporary_fault(
     assert len(script.requests) == 2
 
 
-def test_a_profile_request_is_sent_three_times_at_most() -> None:
-    script = Script([(500, {}, b"")])
-    with pytest.raises(errors.SpotifyUnavailable):
+@pytest.mark.parametrize(
+    ("status", "failure"),
+    [(500, errors.SpotifyUnavailable), (401, errors.SpotifyUnavailable), (403, errors.SpotifyForbids)],
+)
+def test_a_profile_request_is_sent_three_times_at_most(status: int, failure: type[Exception]) -> None:
+    script = Script([(status, {}, b"")])
+    with pytest.raises(failure):
         fetch_profile(script)
     assert len(script.requests) == 3
 
 
+@pytest.mark.parametrize("retry_after", ["0", "2"])
+def test_a_code_is_sent_again_after_a_short_rate_limit(retry_after: str) -> None:
+    script = Script([(429, {"Retry-After": retry_after}, b""), TOKEN])
+    assert exchange(script) == "BQ-token"
+    first, second = script.requests
+    assert first == second
+
+
+def test_a_code_is_sent_three_times_at_most_and_not_without_time_for_a_response() -> None:
+    script = Script([(429, {"Retry-After": "1"}, b"")])
+    with pytest.raises(errors.SpotifyRateLimited):
+        exchange(script)
+    assert len(script.requests) == 3
+    limited = client(script.serve(), Deadline(time.monotonic() + 2.5))
+    with pytest.raises(errors.SpotifyTimeout):
+        limited.exchange("c", "v", "u")
+    assert len(script.requests) == 4
+
+
+@pytest.mark.parametrize(
+    ("path", "endpoint"),
+    [
+        ("/v1/me", "me"),
+        ("/v1/users/pia.premium", "users"),
+        ("/v1/users/pia.premium/", "users"),
+        ("/v1/users/pia?x=/v1/pia", "users"),
+        ("/v1/playlists/pia/items?limit=5", "playlists"),
+        ("/v1/me/following/contains?ids=pia", "me"),
+        ("/v1/search?q=pia", "search"),
+        ("/v1/search#pia", "search"),
+        ("/v1", ""),
+    ],
+)
+def test_a_failure_names_the_endpoint_without_the_id_of_anyone(
+    path: str, endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spotify = client(Script([(503, {}, b"")]).serve())
+    assert str(spotify.get(path, "BQ-token")) == f"{endpoint} 503"
+    monkeypatch.setattr(transport, "MOST_BYTES", -1)
+    with pytest.raises(errors.SpotifyError) as failure:
+        spotify.get(path, "BQ-token")
+    assert failure.value.detail == f"{endpoint} size"
+    with pytest.raises(errors.SpotifyError) as failure:
+        client(f"http://127.0.0.1:{free_port()}").get(path, "BQ-token")
+    assert failure.value.detail == f"{endpoint} connect"
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b'{"error": {"status": 429, "reason": "QUOTA_EXCEEDED"}}', "spotify_quota_exceeded"),
+        (b'{"error": {"status": 429, "reason": ["QUOTA_EXCEEDED"]}}', "spotify_rate_limited"),
+        (b'{"error": "QUOTA_EXCEEDED"}', "spotify_rate_limited"),
+        (b"", "spotify_rate_limited"),
+    ],
+)
 @pytest.mark.parametrize(
     ("retry_after", "seconds"),
     [("3600", 3600), ("3", 3), ("999999999", 86_400), (None, 30), ("-1", 30), ("soon", 30), ("٣", 30)],
 )
-def test_a_long_retry_after_is_reported_at_once(retry_after: str | None, seconds: int) -> None:
+def test_a_long_retry_after_is_reported_at_once(
+    retry_after: str | None, seconds: int, body: bytes, reason: str
+) -> None:
     headers = {} if retry_after is None else {"Retry-After": retry_after.encode().decode("latin-1")}
-    script = Script([(429, headers, b'{"error": {"reason": "QUOTA_EXCEEDED"}}')])
+    script = Script([(429, headers, body)])
     started = time.monotonic()
     with pytest.raises(errors.SpotifyRateLimited) as failure:
         fetch_profile(script)
-    assert failure.value.retry_after == seconds
+    assert (failure.value.retry_after, failure.value.reason) == (seconds, reason)
     assert time.monotonic() - started < 2
     assert len(script.requests) == 1
 
@@ -343,11 +417,26 @@ class TestTokens:
         with pytest.raises(errors.SpotifyUnavailable):
             self.refresh((503, JSON, b'{"error": "invalid_grant"}'))
 
-    def test_a_refresh_is_not_repeated_after_a_failure(self) -> None:
-        script = Script([(503, {}, b""), TOKEN])
-        with pytest.raises(errors.SpotifyUnavailable):
+    @pytest.mark.parametrize("failure", [(503, {}, b""), (429, {"Retry-After": "1"}, b"")])
+    def test_a_refresh_is_not_repeated_after_a_failure(
+        self, failure: tuple[int, dict[str, str], bytes]
+    ) -> None:
+        script = Script([failure, TOKEN])
+        with pytest.raises(errors.SpotifyError):
             client(script.serve()).refresh(self.OLD)
         assert len(script.requests) == 1
+
+    def test_a_refresh_is_not_begun_without_time_for_a_response(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        script = Script([TOKEN])
+        with pytest.raises(errors.SpotifyTimeout) as failure:
+            client(script.serve(), Deadline(time.monotonic() + 1.9)).refresh(self.OLD)
+        assert (failure.value.detail, script.requests) == ("token deadline", [])
+        monkeypatch.setattr(transport, "CONNECT_SECONDS", 0.5)
+        with pytest.raises(errors.SpotifyTimeout) as failure:
+            client(never_accepting(), Deadline(time.monotonic() + 2.4)).refresh(self.OLD)
+        assert failure.value.detail == "token deadline", "nor is it sent again after a failure to connect"
 
     @pytest.mark.parametrize(
         ("document", "lifetime"),

@@ -158,6 +158,14 @@ class TestStoring:
         assert memory.get(owner, ciphertext) is None
         assert memory.get(other_owner, b"x")
 
+    def test_a_logout_whose_response_is_lost_forgets_the_access_token(self, logged_in: Visitor) -> None:
+        ciphertext, owner = logged_in.kept.item(PIA)["tokens"]["B"], Owner(PIA, Application.client_id)
+        assert services._memory().get(owner, ciphertext)
+        logged_in.aws.faults["DeleteItem"] = [Fault(500, applied=True)] * PERSISTENT
+        assert logged_in.get("/logout").status == 503
+        assert logged_in.kept.table.items() == []
+        assert services._memory().get(owner, ciphertext) is None
+
     def test_a_login_while_off_removes_tokens_and_lease(
         self, logged_in: Visitor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -613,6 +621,21 @@ class TestRefreshing:
             services.access_token(user)
         assert logged_in.refreshes == 0
         assert "refreshing" not in logged_in.kept.item(PIA)
+
+    def test_a_refresh_is_not_sent_if_lease_and_decryption_leave_too_little_time(
+        self, logged_in: Visitor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tokens, "NEEDED_SECONDS", 0.0)
+        logged_in.kept.age(PIA)
+        before, user = logged_in.kept.item(PIA)["tokens"], services.current_user(_request(logged_in))
+        assert user
+        user.deadline = Deadline(time.monotonic() + 9.4)
+        with pytest.raises(AccessDelayed) as failure:
+            services.access_token(user)
+        assert failure.value.detail == "spotify_timeout token deadline"
+        assert (logged_in.refreshes, logged_in.kept.item(PIA)["tokens"]) == (0, before)
+        logged_in.kept.change(PIA, refreshing=None)
+        assert logged_in.token().status == 200
 
     def test_a_request_that_has_waited_too_long_is_a_503_until_the_lease_expires(
         self, logged_in: Visitor, monkeypatch: pytest.MonkeyPatch

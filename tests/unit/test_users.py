@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -14,7 +15,7 @@ import pytest
 from botocore.config import Config as ClientConfig
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from chalicelib import aws
+from chalicelib import aws, config
 from chalicelib.claims import LIFETIME, Claims
 from chalicelib.deadline import Deadline
 from chalicelib.errors import ConfigurationError, UsersUnavailable
@@ -258,21 +259,41 @@ class TestFaults:
             users_at(monkeypatch, f"http://127.0.0.1:{free_port()}").remember(PIA)
 
 
+KEYS = config.CREDENTIALS
+NO_KEYS = dict.fromkeys(KEYS, "")
+FILES = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
+
+
+def configuration_error(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> ConfigurationError:
+    """What a read of the table raises with more environment variables; an empty value removes one."""
+    elsewhere = {**dict.fromkeys(FILES, "/dev/null"), "HOME": "/nonexistent"}
+    for name, value in {**elsewhere, "AWS_EC2_METADATA_DISABLED": "true", **environment}.items():
+        monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name)
+    aws._session.cache_clear()
+    with pytest.raises(ConfigurationError) as failure:
+        Users(partial(aws.client, "dynamodb"), TABLE, Deadline()).find(pia("x"))
+    aws._session.cache_clear()
+    return failure.value
+
+
 @pytest.mark.parametrize(
-    ("environment", "named"),
+    ("environment", "named", "detail"),
     [
-        ({"AWS_DEFAULT_REGION": ""}, ("AWS_DEFAULT_REGION",)),
-        ({"AWS_DEFAULT_REGION": "eu west 1"}, ("AWS_DEFAULT_REGION",)),
-        ({"AWS_PROFILE": "missing"}, ("AWS_PROFILE",)),
-        ({"AWS_ENDPOINT_URL": "127.0.0.1:1"}, ()),
-        ({"AWS_CONFIG_FILE": __file__}, ()),
-        ({"AWS_DEFAULTS_MODE": "odd"}, ()),
-        ({"AWS_STS_REGIONAL_ENDPOINTS": "odd"}, ()),
-        ({"AWS_METADATA_SERVICE_TIMEOUT": "odd"}, ()),
-        ({"AWS_SECRET_ACCESS_KEY": ""}, ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")),
+        ({"AWS_DEFAULT_REGION": ""}, ("AWS_DEFAULT_REGION",), "NoRegionError"),
+        ({"AWS_DEFAULT_REGION": "eu west 1"}, ("AWS_DEFAULT_REGION",), "InvalidRegionError"),
+        ({"AWS_PROFILE": "missing"}, ("AWS_PROFILE",), "ProfileNotFound"),
+        ({"AWS_ENDPOINT_URL": "127.0.0.1:1"}, (), "ValueError"),
+        ({"AWS_CONFIG_FILE": __file__}, FILES, "ConfigParseError"),
+        ({"AWS_SHARED_CREDENTIALS_FILE": __file__}, FILES, "ConfigParseError"),
+        ({"AWS_DEFAULTS_MODE": "odd"}, ("AWS_DEFAULTS_MODE",), "InvalidDefaultsMode"),
+        ({"AWS_STS_REGIONAL_ENDPOINTS": "odd"}, (), "InvalidSTSRegionalEndpointsConfigError"),
+        ({"AWS_METADATA_SERVICE_TIMEOUT": "odd"}, (), "ValueError"),
+        ({"AWS_SECRET_ACCESS_KEY": ""}, KEYS, "PartialCredentialsError"),
+        (NO_KEYS, KEYS, "NoCredentialsError"),
         (
-            {"AWS_SECRET_ACCESS_KEY": "", "AWS_ACCESS_KEY_ID": ""},
-            ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+            {**NO_KEYS, "AWS_ROLE_ARN": "arn:aws:iam::1:role/x", "AWS_WEB_IDENTITY_TOKEN_FILE": "/missing"},
+            ("AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE"),
+            "FileNotFoundError",
         ),
     ],
 )
@@ -281,18 +302,45 @@ def test_a_missing_or_invalid_aws_setting_is_a_configuration_error_that_names_it
     monkeypatch: pytest.MonkeyPatch,
     environment: dict[str, str],
     named: tuple[str, ...],
+    detail: str,
 ) -> None:
-    elsewhere = {"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null"}
-    for name, value in {**elsewhere, "AWS_EC2_METADATA_DISABLED": "true", **environment}.items():
-        monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name)
-    aws._session.cache_clear()
-    with pytest.raises(ConfigurationError) as failure:
-        Users(partial(aws.client, "dynamodb"), TABLE, Deadline()).find(pia("x"))
-    aws._session.cache_clear()
-    assert failure.value.settings == named
+    failure = configuration_error(monkeypatch, environment)
+    assert (failure.settings, failure.detail) == (named, detail)
+
+
+SSO = "sso_region = eu-west-1\nsso_account_id = 1\nsso_role_name = x\nsso_start_url = https://x.example"
+
+
+@pytest.mark.parametrize(
+    ("lines", "named", "detail"),
+    [
+        ("", ("AWS_PROFILE",), "NoCredentialsError"),
+        ("aws_access_key_id = x", ("AWS_PROFILE",), "PartialCredentialsError"),
+        ("role_arn = x\nsource_profile = missing", ("AWS_PROFILE",), "InvalidConfigError"),
+        ("role_arn = x\nsource_profile = other", ("AWS_PROFILE",), "InfiniteLoopConfigError"),
+        ("credential_process = false", ("AWS_PROFILE",), "CredentialRetrievalError"),
+        ("credential_process = echo x", (), "JSONDecodeError"),
+        ("login_session = x", ("AWS_PROFILE",), "LoginTokenLoadError"),
+        (SSO, ("AWS_PROFILE",), "SSOTokenLoadError"),
+        (SSO.partition("\n")[2], ("AWS_PROFILE",), "InvalidConfigError"),
+    ],
+)
+def test_an_unusable_aws_profile_is_a_configuration_error_that_names_it(
+    settings: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    lines: str,
+    named: tuple[str, ...],
+    detail: str,
+) -> None:
+    file, other = tmp_path / "config", "[profile other]\nrole_arn = x\nsource_profile = chosen"
+    file.write_text(f"[profile chosen]\n{lines}\n{other}\n")
+    chosen = {**NO_KEYS, "AWS_PROFILE": "chosen", "AWS_CONFIG_FILE": str(file)}
+    failure = configuration_error(monkeypatch, chosen)
+    assert (failure.settings, failure.detail) == (named, detail)
 
 
 def test_the_client_verifies_checksums_and_never_retries_by_itself(table: Table) -> None:
-    config: ClientConfig = aws.client("dynamodb").meta.config
-    assert config.retries == {"mode": "legacy", "total_max_attempts": 1}  # type: ignore[attr-defined]
-    assert boto3.client("dynamodb").meta.config.retries != config.retries  # type: ignore[attr-defined]
+    client: ClientConfig = aws.client("dynamodb").meta.config
+    assert client.retries == {"mode": "legacy", "total_max_attempts": 1}  # type: ignore[attr-defined]
+    assert boto3.client("dynamodb").meta.config.retries != client.retries  # type: ignore[attr-defined]
