@@ -25,13 +25,13 @@ _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})?")
 _OWN_ROUTES = {"/login", "/logout", "/callback"}
 
 
-def resolve(text: object, app: str, frontends: Sequence[str]) -> str:
+def resolve(text: str, app: str, frontends: Sequence[str]) -> str:
     """The absolute URL that a value of `return_to` stands for; "" if it is refused.
 
     The value is a path of the app, without its base path, or a URL of one of the origins `frontends`. `app` is the
     app's own address: its origin and base path.
     """
-    if not isinstance(text, str) or not _TEXT.fullmatch(text):
+    if not _TEXT.fullmatch(text):
         return ""
     if text.startswith("/"):
         return app + _encoded(text) if _is_plain(text) and _route(text) not in _OWN_ROUTES else ""

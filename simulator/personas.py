@@ -65,7 +65,7 @@ def _shown(profile: Profile) -> Me:
         if shown["images"]:
             url = request.host_url.rstrip("/") + PICTURES
             shown["images"] = [{**image, "url": url + image["url"]} for image in shown["images"]]
-        return Reply(200, JSON, json.dumps(shown, ensure_ascii=False))
+        return Reply(200, JSON, json.dumps(shown, ensure_ascii=False, indent=2))
 
     return me
 

@@ -83,7 +83,6 @@ class Invalid(Exception):
 def create_app(application: Application) -> Flask:
     """Create a simulated Spotify with one registered app. It sets no cookies, and counts its requests."""
     app = Flask(__name__)
-    app.json.compact = False  # type: ignore[attr-defined] # as Spotify's responses
     grants = Grants(application.code_lifetime, application.token_lifetime, rotates=application.rotates)
     failures, asked = Failures(), Asked()
     app.register_blueprint(create_web_api(grants))

@@ -119,10 +119,6 @@ def test_everything_else_is_refused(text: str) -> None:
     assert resolve(text, APP, FRONTENDS) == ""
 
 
-def test_a_value_that_is_no_text_is_refused() -> None:
-    assert resolve(None, APP, FRONTENDS) == ""
-
-
 def test_without_listed_front_ends_only_paths_are_accepted() -> None:
     assert [text for text in ACCEPTED if resolve(text, APP, ())] == [
         text for text in ACCEPTED if text[0] == "/"
