@@ -15,6 +15,7 @@ from tests.support.gateway import GatewayVisitor
 
 ADDRESS = Address("https://login.example.com")
 OWNER = {
+    "app_refused",
     "bug",
     "configuration",
     "not_on_user_list",
