@@ -1,59 +1,21 @@
-"""API Gateway: its events, and a visitor who comes through it."""
+"""API Gateway in front of the app in this process."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 from app import app
+from tests.support.events import DOMAIN, STAGE_URL, event, reply_of
 from tests.support.visitor import Reply, Visitor
 
-DOMAIN = "abc123.execute-api.eu-west-1.amazonaws.com"
-STAGE_URL = f"https://{DOMAIN}/api"
-
-
-def event(
-    path: str = "/", headers: Mapping[str, Any] | None = None, *, domain: str = DOMAIN, base: str = "/api"
-) -> dict[str, Any]:
-    """A REST API proxy event as API Gateway sends it, with null for empty values."""
-    parts = urlsplit(path)
-    query = parse_qs(parts.query, keep_blank_values=True)
-    return {
-        "resource": parts.path,
-        "path": parts.path,
-        "httpMethod": "GET",
-        "headers": dict(headers) if headers else None,
-        "multiValueHeaders": {name: [value] for name, value in headers.items()} if headers else None,
-        "queryStringParameters": {name: values[-1] for name, values in query.items()} or None,
-        "multiValueQueryStringParameters": query or None,
-        "pathParameters": None,
-        "stageVariables": None,
-        "requestContext": {
-            "resourcePath": parts.path,
-            "httpMethod": "GET",
-            "path": base + parts.path,
-            "stage": "api",
-            "domainName": domain,
-            "requestId": "0b1c2d3e-0000-4000-8000-000000000001",
-        },
-        "body": None,
-        "isBase64Encoded": False,
-    }
+__all__ = ["DOMAIN", "STAGE_URL", "GatewayVisitor", "event", "invoke", "reply_of"]
 
 
 def invoke(sent: dict[str, Any]) -> Reply:
     """Send an event to the app; returns its response."""
     return reply_of(app(sent, None))
-
-
-def reply_of(response: Mapping[str, Any]) -> Reply:
-    """The HTTP response that API Gateway makes of a function's response."""
-    headers = {name.lower(): value for name, value in response["headers"].items()}
-    alone = [headers.pop("set-cookie")] if "set-cookie" in headers else []
-    set_cookies = response["multiValueHeaders"].get("Set-Cookie", alone)
-    return Reply(response["statusCode"], headers, set_cookies, response["body"])
 
 
 @dataclass
