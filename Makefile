@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test screenshots smoke contract package deploy doctor rotate-key destroy bench figures load faults mutate check format lock clean
+.PHONY: help run test screenshots smoke contract package deploy doctor rotate-key destroy bench load faults mutate check format lock clean
 
 PORT ?= 5000
 STAGE ?= prod
@@ -59,16 +59,13 @@ rotate-key: .venv/ready ## Replace the signing key, in just over six minutes; se
 destroy: .venv/ready ## Remove a deployment (STAGE=prod or dev); keeps the users table unless TABLE=its-name
 	@$(BIN)/python -m deploy destroy "$(STAGE)" --table "$(TABLE)"
 
-bench: .venv/ready .runtime/ready ## Compare cold starts, logins, warm requests and calls with a plain Chalice app (MEMORY=256 for another size)
+bench: .venv/ready .runtime/ready ## Compare cold starts and warm requests with a plain Chalice app (MEMORY=256 for another size)
 	@$(BIN)/python -m bench.cost --memory "$(MEMORY)"
-
-figures: .venv/ready ## Draw docs/performance.png from the last run of make bench
-	@$(BIN)/python -m bench.chart
 
 load: .venv/ready ## Run 1,000 logins in 50 browsers, simultaneous callbacks, login/logout races, and refreshes at expiry
 	@$(BIN)/python -m bench.load
 
-faults: .venv/ready ## Measure the longest request, with every fault and every pair of faults
+faults: .venv/ready .runtime/ready ## Measure the longest request, with every fault and every pair of faults
 	@$(BIN)/python -m bench.faults
 
 mutate: .venv/ready .runtime/ready .emulator/ready ## Remove each guard of docs/security.md and check that a test fails (ROWS="A1 C7" for some)
@@ -94,7 +91,7 @@ LOCK := --generate-hashes --allow-unsafe --no-strip-extras --no-annotate --no-he
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
 clean: ## Delete everything that make created, except .chalice/deployed, Chalice's record of what it deployed
-	rm -rf .venv .runtime .runtime-* .emulator .package .local .coverage .coverage.* .hypothesis screenshots
+	rm -rf .venv .runtime .emulator .package .local .coverage .coverage.* .hypothesis screenshots
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .chalice/deployments .chalice/venv
 	find . -name __pycache__ -prune -exec rm -rf {} +
 

@@ -2,93 +2,154 @@
 
 from __future__ import annotations
 
+import argparse
+import statistics
 import sys
+import tempfile
+import threading
 import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
 
-from bench import refreshes
-from bench.tally import Tally, together
+from tests.support import fork
 from tests.support.table import Table
-from tests.support.visitor import HttpVisitor
-from tests.support.world import running_world
+from tests.support.visitor import HttpVisitor, together
+from tests.support.world import World, running_world
 
 LOGINS, BROWSERS, USERS = 1000, 50, 200
-PAIRS = 200
-RACES = 500
+PAIRS, RACES = 200, 500
+
+AT_ONCE, ROUNDS, IN_FLIGHT = 100, 5, 50
+"""Simultaneous requests of one user at expiry, how often they are repeated, and requests of many users at one time."""
 
 
-def logins(home: str) -> Tally:
+def check(what: str, acts: Sequence[Callable[[], bool]], at_once: int = 1) -> bool:
+    """Run acts, which return whether their result was right, and print what failed. Returns whether none did."""
+    results: list[tuple[float, str]] = []
+    with ThreadPoolExecutor(at_once) as threads:
+        for result in threads.map(timed, acts):
+            results.append(result)
+            if len(results) % 25 == 0:
+                print(f"\r{what}: {len(results)} of {len(acts)}", end="", flush=True)
+    cuts = statistics.quantiles([seconds for seconds, _ in results], n=100)
+    failures = Counter(failure for _, failure in results if failure)
+    times = f"p50 {cuts[49] * 1000:.0f} ms, p99 {cuts[98] * 1000:.0f} ms"
+    print(f"\r{what}: {len(acts)}, {times}, failed {failures.total()}")
+    for failure, number in failures.most_common(5):
+        print(f"  {number} times: {failure}")
+    return not failures
+
+
+def timed(act: Callable[[], bool]) -> tuple[float, str]:
+    """Run an act. Returns the seconds that it took, and what failed."""
+    started, failure = time.perf_counter(), ""
+    try:
+        failure = "" if act() else "lost: the result was wrong"
+    except Exception as error:  # noqa: BLE001 - every failure is counted
+        failure = repr(error)
+    return time.perf_counter() - started, failure
+
+
+def logins(home: str) -> bool:
     """1,000 logins of 200 users in 50 browsers. Each home page must show its user, who then logs out."""
-    tally = Tally(LOGINS, "logins")
+    browser = threading.local()
 
-    def browse(browser: int) -> None:
-        visitor = HttpVisitor(home)
-        for turn in range(LOGINS // BROWSERS):
-            user_id = f"user-{browser + BROWSERS * (turn % (USERS // BROWSERS))}"
-            started, shown, error = time.perf_counter(), "", ""
-            try:
-                visitor.log_in("development", user_id)
-                shown = visitor.see_id()
-                seconds = time.perf_counter() - started
-                visitor.get("/logout")
-            except Exception as failure:  # noqa: BLE001 - every failure is counted
-                seconds, error = time.perf_counter() - started, repr(failure)
-            tally.add(seconds, error, lost=shown != user_id)
+    def log_in_and_out(user_id: str) -> bool:
+        visitor: HttpVisitor = vars(browser).setdefault("visitor", HttpVisitor(home))
+        visitor.log_in("development", user_id)
+        shown = visitor.see_id()
+        visitor.get("/logout")
+        return shown == user_id
 
-    with ThreadPoolExecutor(BROWSERS) as browsers:
-        list(browsers.map(browse, range(BROWSERS)))
-    return tally
+    acts = [partial(log_in_and_out, f"user-{number % USERS}") for number in range(LOGINS)]
+    return check("logins", acts, BROWSERS)
 
 
-def pairs(home: str) -> Tally:
-    """200 pairs of simultaneous callbacks of two users. Each browser must be logged in as its own user."""
-    tally = Tally(PAIRS, "pairs of callbacks")
-    for pair in range(PAIRS):
-        visitors = [HttpVisitor(home), HttpVisitor(home)]
-        ids = [f"twin-{pair}-a", f"twin-{pair}-b"]
-        callbacks = [v.agree(v.begin(), "development", i) for v, i in zip(visitors, ids, strict=True)]
-        started = time.perf_counter()
-        failures = together(*(lambda v=v, c=c: v.get(c) for v, c in zip(visitors, callbacks, strict=True)))
-        seconds = time.perf_counter() - started
-        crossed = [visitor.see_id() for visitor in visitors] != ids
-        for visitor in visitors:
-            visitor.get("/logout")
-        tally.add(seconds, repr(failures) if failures else "", lost=crossed)
-    return tally
+def pair(home: str) -> bool:
+    """Simultaneous callbacks of two users. Each browser must be logged in as its own user."""
+    visitors, ids = [HttpVisitor(home), HttpVisitor(home)], ["twin-a", "twin-b"]
+    callbacks = [v.agree(v.begin(), "development", i) for v, i in zip(visitors, ids, strict=True)]
+    together(*(partial(v.get, callback) for v, callback in zip(visitors, callbacks, strict=True)))
+    shown = [visitor.see_id() for visitor in visitors]
+    for visitor in visitors:
+        visitor.get("/logout")
+    return shown == ids
 
 
-def races(home: str, table: Table) -> Tally:
-    """500 simultaneous logins and logouts of one user: either logged in and stored, or logged out and not stored."""
-    tally = Tally(RACES, "races of login and logout")
-    for _ in range(RACES):
-        phone, laptop = HttpVisitor(home), HttpVisitor(home)
-        phone.log_in("development", "racer")
-        callback = laptop.agree(laptop.begin(), "development", "racer")
-        started = time.perf_counter()
-        failures = together(lambda: laptop.get(callback), lambda: phone.get("/logout"))  # noqa: B023 - called in this iteration
-        seconds = time.perf_counter() - started
-        logged_in, stored = laptop.see_id() == "racer", len(table.items()) == 1
-        tally.add(
-            seconds, repr(failures) if failures else "", lost=logged_in != stored or phone.see_id() != "None"
-        )
-        laptop.get("/logout")
-    return tally
+def race(home: str, table: Table) -> bool:
+    """A simultaneous login and logout of one user: either logged in and stored, or logged out and not stored."""
+    phone, laptop = HttpVisitor(home), HttpVisitor(home)
+    phone.log_in("development", "racer")
+    callback = laptop.agree(laptop.begin(), "development", "racer")
+    together(partial(laptop.get, callback), partial(phone.get, "/logout"))
+    logged_in, stored = laptop.see_id() == "racer", len(table.items()) == 1
+    logged_out = phone.see_id() == "None"
+    laptop.get("/logout")
+    return logged_in == stored and logged_out
+
+
+def refreshes(project: Path, *, rotates: bool) -> bool:
+    """Requests of one user and of many at expiry, to two processes. Each token must be refreshed once."""
+    with running_world({"TOKENS_KMS_ALIAS": fork.ALIAS}, apps=2, project=project, rotates=rotates) as world:
+        right = [one_user(world), many_users(world)]
+        made, asked = world.refreshes(), world.request_count("POST /api/token refresh_token")
+    expected = {"collector": ROUNDS, **{f"user-{number}": 1 for number in range(USERS)}}
+    wrong = wrong_refreshes(made, asked, expected)
+    rotation = "with" if rotates else "without"
+    print(f"refreshes {rotation} rotation of refresh tokens: {sum(made.values())}, wrong {wrong}")
+    return all(right) and not wrong
+
+
+def one_user(world: World) -> bool:
+    """100 requests of one user at expiry, five times. Each refresh uses what the one before has stored."""
+    visitor = HttpVisitor(world.home)
+    visitor.log_in("development", "collector")
+    acts = [partial(fork.open_top, home, visitor.cookies) for home in world.homes * (AT_ONCE // 2)]
+    right = []
+    for number in range(ROUNDS):
+        world.expire()
+        right.append(check(f"requests of one user at expiry, round {number + 1}", acts, AT_ONCE))
+    return all(right)
+
+
+def many_users(world: World) -> bool:
+    """300 requests of 200 users at expiry, 50 at a time. Every other user sends two, one to each process."""
+    visitors = [HttpVisitor(world.home) for _ in range(USERS)]
+    for number, visitor in enumerate(visitors):
+        visitor.log_in("development", f"user-{number}")
+    world.expire()
+    acts = [
+        partial(fork.open_top, world.homes[(number + turn) % 2], visitor.cookies)
+        for number, visitor in enumerate(visitors)
+        for turn in range(1 + number % 2)
+    ]
+    return check(f"requests of {USERS} users at expiry", acts, IN_FLIGHT)
+
+
+def wrong_refreshes(made: Mapping[str, int], asked: int, expected: Mapping[str, int]) -> int:
+    """The number of refreshes that are missing, too many, or rejected by Spotify."""
+    found, wanted = Counter(made), Counter(expected)
+    return (wanted - found).total() + (found - wanted).total() + asked - found.total()
 
 
 def main() -> int:
     """Run all tests and print the results. Returns the exit status."""
+    argparse.ArgumentParser(prog="make load", description=__doc__).parse_args()
     started = time.perf_counter()
     with running_world() as world:
-        tallies = [logins(world.home), pairs(world.home), races(world.home, world.table)]
+        pairs, races = partial(pair, world.home), partial(race, world.home, world.table)
+        right = [logins(world.home)]
+        right += [check("pairs of callbacks", [pairs] * PAIRS)]
+        right += [check("races of login and logout", [races] * RACES)]
         left = len(world.table.items())
-    tallies += refreshes.tallies()
-    print()
-    for tally in tallies:
-        print(tally.summary())
-        for error in tally.errors[:5]:
-            print(f"  {error}")
+    with tempfile.TemporaryDirectory() as folder:
+        project = fork.create(Path(folder, "fork"))
+        right += [refreshes(project, rotates=rotates) for rotates in (False, True)]
     print(f"users left in the table: {left}; {time.perf_counter() - started:.0f} s in total")
-    return 1 if left or any(tally.errors or tally.lost for tally in tallies) else 0
+    return 0 if all(right) and not left else 1
 
 
 if __name__ == "__main__":

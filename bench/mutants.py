@@ -28,12 +28,9 @@ class Mutant(NamedTuple):
     @property
     def file(self) -> str:
         """The path of the file, relative to the project."""
-        if self.is_file:
-            return self.where
         module = self.where.partition(".")[0]
-        return {"app": "app.py", "pages": "chalicelib/pages/__init__.py"}.get(
-            module, f"chalicelib/{module}.py"
-        )
+        special = {"app": "app.py", "pages": "chalicelib/pages/__init__.py"}
+        return self.where if self.is_file else special.get(module, f"chalicelib/{module}.py")
 
     def apply(self, source: str) -> str:
         """Return the source without the guard.
@@ -49,9 +46,7 @@ class Mutant(NamedTuple):
             removal.visit(_definition(tree, self.where.split(".")[1:]))
             found, changed = removal.found, ast.unparse(ast.fix_missing_locations(tree))
         if found != 1:
-            raise ValueError(
-                f"{self.row}: the guard occurs {found} times in {self.where}, not once: {self.guard}"
-            )
+            raise ValueError(f"{self.row}: found {found} times in {self.where}, not once: {self.guard}")
         return changed
 
 

@@ -3,7 +3,6 @@
 Only for comparison, not for use: its sessions survive a logout, and it trusts whatever Spotify sends.
 """
 
-import base64
 import os
 import secrets
 from html import escape
@@ -19,10 +18,8 @@ table = boto3.resource("dynamodb").Table(os.environ.get("USERS_TABLE", ""))
 signer = URLSafeTimedSerializer(os.environ.get("SECRET_KEY", ""))
 ACCOUNTS = os.environ.get("SPOTIFY_ACCOUNTS_URL", "https://accounts.spotify.com")
 API = os.environ.get("SPOTIFY_API_URL", "https://api.spotify.com")
-CLIENT_ID, CLIENT_SECRET = (
-    os.environ.get("SPOTIFY_CLIENT_ID", ""),
-    os.environ.get("SPOTIFY_CLIENT_SECRET", ""),
-)
+CLIENT_ID = os.environ.get("SPOTIFY_CLIENT_ID", "")
+CLIENT_SECRET = os.environ.get("SPOTIFY_CLIENT_SECRET", "")
 REDIRECT_URI = os.environ.get("SPOTIFY_REDIRECT_URI", "")
 HOME = REDIRECT_URI.removesuffix("callback")
 
@@ -70,9 +67,8 @@ def callback() -> Response:
     if not query.get("state") or query["state"] != _cookie("state", 600):
         return Response("Log in again.", status_code=400)
     form = {"grant_type": "authorization_code", "code": query["code"], "redirect_uri": REDIRECT_URI}
-    credentials = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
-    headers = {"Authorization": f"Basic {credentials}"}
-    token = requests.post(f"{ACCOUNTS}/api/token", data=form, headers=headers, timeout=5).json()
+    client = (CLIENT_ID, CLIENT_SECRET)
+    token = requests.post(f"{ACCOUNTS}/api/token", data=form, auth=client, timeout=5).json()
     headers = {"Authorization": f"Bearer {token['access_token']}"}
     user = requests.get(f"{API}/v1/me", headers=headers, timeout=5).json()
     table.put_item(Item={"account_id": user["id"], "display_name": user["id"]})

@@ -11,9 +11,9 @@ import requests
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
-from bench import fork
 from deploy import PROJECT
 from tests.browser.test_login import other_site_url
+from tests.support import fork
 from tests.support.browser import log_in
 from tests.support.table import Table
 from tests.support.world import World, running_world

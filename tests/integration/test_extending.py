@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import fork
 from deploy import PROJECT
+from tests.support import fork
 from tests.support.servers import clean_environment, python
 
 TEXT = (PROJECT / "docs" / "extending.md").read_text(encoding="utf-8")

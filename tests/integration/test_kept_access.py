@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 import requests
 
-from bench import fork, refreshes
-from tests.support.visitor import HttpVisitor
+from tests.support import fork
+from tests.support.visitor import HttpVisitor, together
 from tests.support.world import running_world
 
 
@@ -16,9 +17,12 @@ from tests.support.world import running_world
 def test_100_requests_over_two_processes_refresh_once(tmp_path: Path, rotates: bool) -> None:
     project = fork.create(tmp_path / "fork")
     with running_world({"TOKENS_KMS_ALIAS": fork.ALIAS}, apps=2, project=project, rotates=rotates) as world:
-        tally = refreshes.one_user(world, "requests", rounds=1)
-    assert len(tally.seconds) == 100
-    assert (tally.errors, tally.lost) == ([], 0)
+        visitor = HttpVisitor(world.home)
+        visitor.log_in()
+        world.expire()
+        assert all(together(*(partial(fork.open_top, home, visitor.cookies) for home in world.homes * 50)))
+        assert world.refreshes() == {"pia.premium": 1}
+        assert world.request_count("POST /api/token refresh_token") == 1
 
 
 def test_a_refresh_that_fails_unseen_is_part_of_its_requests_line(tmp_path: Path) -> None:

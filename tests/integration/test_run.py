@@ -20,9 +20,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from bench import fork
 from deploy import PROJECT
 from simulator.spotify import Application
+from tests.support import fork
 from tests.support.servers import (
     PATIENCE,
     Process,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import threading
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,11 +15,10 @@ from waitress.channel import HTTPChannel
 from waitress.server import create_server
 
 from deploy import PROJECT
-from local.aws import CREDENTIALS, connection, create_key, create_table
+from local.aws import CREDENTIALS, create_table
 from simulator.spotify import Application, create_app
-from tests.support.gateway import STAGE_URL
-from tests.support.kept import Kept
-from tests.support.table import TABLE, Table
+from tests.support.events import STAGE_URL
+from tests.support.table import TABLE
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -36,10 +34,10 @@ class Counted:
     opened: int = 0
     handshakes: int = 0
     """The connections opened over TLS."""
-    delay: float = 0.0
-    """Seconds before each response."""
     journal: list[str] = field(default_factory=list)
     """The calls of all servers that share it, in order."""
+    _turn: threading.Lock = field(default_factory=threading.Lock)
+    """Requests are passed on one at a time, because moto loses concurrent updates."""
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
@@ -49,8 +47,8 @@ class Counted:
         self.calls.append(call)
         self.journal.append(call)
         self.bodies.append(body)
-        time.sleep(self.delay)
-        return self.app(environ, start_response)
+        with self._turn:
+            return list(self.app(environ, start_response))
 
     def serve(self) -> str:
         """Serve the app with keep-alive connections, as Spotify and AWS do; returns the URL."""
@@ -99,11 +97,6 @@ class Cloud:
         """The calls to both services, in order."""
         return list(self.aws.journal)
 
-    def kept(self, alias: str) -> Kept:
-        """The tokens that were stored with a key."""
-        table = Table(**connection(self.aws_url))
-        return Kept(table, self.client("kms"), alias)
-
     def forget(self) -> None:
         """Reset the counts."""
         self.spotify.forget()
@@ -117,17 +110,12 @@ def _configured(stage: str) -> dict[str, str]:
     return {**config["environment_variables"], **config["stages"][stage]["environment_variables"]}
 
 
-def cloud(secret_key: str, alias: str = "") -> Cloud:
-    """Serve Spotify, the users table and the parameters of a stage, in threads of this process.
-
-    With an `alias`, there is also a KMS key.
-    """
+def cloud(secret_key: str) -> Cloud:
+    """Serve Spotify, the users table and the parameters of a stage, in threads of this process."""
     spotify = Counted(create_app(Application(redirect_uris=(f"{STAGE_URL}/callback",))))
     aws = Counted(DomainDispatcherApplication(create_backend_app), journal=spotify.journal)
     spotify_url, aws_url = spotify.serve(), aws.serve()
     create_table(aws_url, TABLE)
-    if alias:
-        create_key(aws_url, alias)
     environment = {
         **_configured("dev"),
         **CREDENTIALS,

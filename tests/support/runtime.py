@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from deploy import PROJECT
-from tests.support.gateway import GatewayVisitor, event, reply_of
+from tests.support.events import STAGE_URL, event, reply_of
 from tests.support.servers import PATIENCE
-from tests.support.visitor import Reply
+from tests.support.visitor import Reply, Visitor
 
 PYTHON = PROJECT / ".runtime" / "bin" / "python"
 """An interpreter with only the libraries of Lambda's runtime."""
@@ -74,7 +74,6 @@ class Function:
 
     process: subprocess.Popen[bytes]
     log_file: Path
-    init_seconds: float
     init_cpu_seconds: float
     _api: _RuntimeApi
     answer_seconds: float = 0.0
@@ -100,12 +99,6 @@ class Function:
         """The CPU time since the start."""
         return _cpu_seconds(self.process.pid)
 
-    @property
-    def peak_rss_mb(self) -> float:
-        """The peak memory since the start."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(status.partition("VmHWM:")[2].split()[0]) / 1024
-
 
 def _cpu_seconds(pid: int) -> float:
     return time.clock_gettime((~pid << 3) | 2)  # the CPU clock of a process, as in clock_getcpuclockid(3)
@@ -117,16 +110,14 @@ def function(
     environment: Mapping[str, str],
     log_file: Path,
     handler: str = "app.app",
-    python: Path = PYTHON,
 ) -> Iterator[Function]:
     """Start a function from its unzipped package in `task`, as Lambda does."""
     api = _RuntimeApi()
     # The interval is the longest that the shutdown takes.
     threading.Thread(target=api.serve_forever, args=(0.05,), daemon=True).start()
-    started = time.perf_counter()
     with log_file.open("wb") as log:
         process = subprocess.Popen(
-            [python, "-m", "awslambdaric", handler],
+            [PYTHON, "-m", "awslambdaric", handler],
             cwd=task,
             env=_environment(task, environment, api.server_address[1]),
             stdout=log,
@@ -134,9 +125,9 @@ def function(
         )
     try:
         kind, body = api.answers.get(timeout=PATIENCE)
-        seconds, cpu_seconds = time.perf_counter() - started, _cpu_seconds(process.pid)
+        cpu_seconds = _cpu_seconds(process.pid)
         assert kind == "next", f"{kind}: {body.decode()}"
-        yield Function(process, log_file, seconds, cpu_seconds, api)
+        yield Function(process, log_file, cpu_seconds, api)
     finally:
         process.kill()
         process.wait(PATIENCE)
@@ -163,16 +154,22 @@ def _environment(task: Path, more: Mapping[str, str], port: int) -> dict[str, st
 
 
 @dataclass
-class FunctionVisitor(GatewayVisitor):
+class FunctionVisitor(Visitor):
     """A visitor who reaches a function on Lambda's runtime client through API Gateway."""
 
+    home: str = STAGE_URL
     function: Function | None = None
     spotify: str = ""
     """Where this machine serves Spotify's page, if the function uses Spotify's own host names."""
 
     def send(self, path: str, headers: Mapping[str, str]) -> Reply:
         assert self.function
-        return reply_of(self.function.invoke(event(path, headers, domain=self.domain, base=self.base)))
+        return reply_of(self.function.invoke(event(path, headers)))
+
+    def event(self, url: str) -> dict[str, Any]:
+        """The event of a request with this browser's cookies."""
+        cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        return event(url.removeprefix(self.home), {"Sec-Fetch-Site": "same-origin", "Cookie": cookie})
 
     def _decide(self, url: str, form: Mapping[str, str]) -> str:
         return super()._decide(url.replace(ACCOUNTS_URL, self.spotify) if self.spotify else url, form)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import html
 import re
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import requests
+
+T = TypeVar("T")
 
 HOME = "http://127.0.0.1:5000"
 
@@ -116,3 +121,15 @@ def query_of(url: str) -> dict[str, str]:
     query = parse_qs(urlsplit(url).query, keep_blank_values=True)
     assert all(len(values) == 1 for values in query.values()), query
     return {name: values[0] for name, values in query.items()}
+
+
+def together(*acts: Callable[[], T]) -> list[T]:
+    """Run functions at the same instant; returns their results. Raises the first failure once all have ended."""
+    start = threading.Barrier(len(acts))
+
+    def run(act: Callable[[], T]) -> T:
+        start.wait()
+        return act()
+
+    with ThreadPoolExecutor(len(acts)) as threads:
+        return [done.result() for done in [threads.submit(run, act) for act in acts]]

@@ -45,6 +45,12 @@ class World:
         kms = boto3.client("kms", **connection(self.dynamodb))
         return Kept(self.table, kms, self.environment["TOKENS_KMS_ALIAS"])
 
+    def expire(self) -> None:
+        """Have all stored access tokens end."""
+        kept = self.kept
+        for item in kept.table.items():
+            kept.age(item["account_id"]["S"])
+
     def request_count(self, endpoint: str) -> int:
         """The number of requests that Spotify has received for an endpoint, such as `POST /api/token`."""
         return int(requests.get(f"{self.spotify}/_simulator/asked", timeout=30).json().get(endpoint, 0))

@@ -1,54 +1,43 @@
+"""The benchmarks: what they may import, and their verdicts."""
+
 from __future__ import annotations
 
 import json
+import re
 import subprocess
-from collections import Counter
 from pathlib import Path
-from typing import cast
 
 import pytest
 
-from bench import chart, figures, fork, refreshes
-from bench.figures import Samples
+from bench import load
+from bench.faults import Outcome, Scenario, verdict
 from bench.mutants import MUTANTS
-from bench.tally import Tally
-from bench.targets import Target
 from deploy import PROJECT
-from tests.support.world import World
+from tests.support import fork
+from tests.support.servers import python
+
+ONE = Scenario("/", (("dynamodb", "no response"),))
+TWO = Scenario("/", (("ssm", "no response"), ("dynamodb", "no response")))
 
 
-class Spotify:
-    """The counts of a simulated Spotify."""
-
-    def __init__(self, made: dict[str, int], asked: int) -> None:
-        self._made = made
-        self._asked = asked
-
-    def refreshes(self) -> dict[str, int]:
-        return self._made
-
-    def request_count(self, endpoint: str) -> int:
-        assert endpoint == "POST /api/token refresh_token"
-        return self._asked
+def test_the_benchmarks_import_only_the_config_of_the_app() -> None:
+    modules = [f"bench.{path.stem}" for path in (PROJECT / "bench").glob("*.py")]
+    script = f"import sys, {', '.join(modules)}; print(*sys.modules)"
+    loaded = subprocess.check_output(python("-c", script), cwd=PROJECT, text=True).split()
+    own = {name for name in loaded if name.split(".")[0] in {"app", "chalicelib"}}
+    assert own == {"chalicelib", "chalicelib.config", "chalicelib.errors"}, "deploy needs these"
 
 
-@pytest.mark.parametrize(
-    ("made", "asked", "lost"),
-    [
-        ({"before": 3, "a": 1, "b": 1}, 5, 0),
-        ({"before": 3, "a": 1}, 4, 1),
-        ({"before": 3, "a": 2, "b": 1}, 6, 1),
-        ({"before": 3, "a": 2}, 5, 2),
-        ({"before": 3, "a": 1, "b": 1, "c": 1}, 6, 1),
-        ({"before": 3, "a": 1, "b": 1}, 7, 2),
-    ],
-    ids=["right", "missing", "twice", "twice-and-missing", "of-another-user", "rejected"],
-)
-def test_wrong_refreshes_are_lost_results(made: dict[str, int], asked: int, lost: int) -> None:
-    tally = Tally(1, "requests")
-    world = cast(World, Spotify(made, asked))
-    refreshes.count(tally, world, Counter({"before": 3}), {"a": 1, "b": 1})
-    assert tally.lost == lost
+def test_no_other_test_imports_the_benchmarks() -> None:
+    texts = {path.name: path.read_text(encoding="utf-8") for path in (PROJECT / "tests").rglob("*.py")}
+    importing = [name for name, text in texts.items() if re.search(r"(?m)^(from|import) bench\b", text)]
+    assert importing == [Path(__file__).name]
+
+
+def test_every_guard_that_make_mutate_removes_exists() -> None:
+    for mutant in MUTANTS:
+        source = (PROJECT / mutant.file).read_text(encoding="utf-8")
+        assert mutant.apply(source) != source, mutant
 
 
 def test_the_fork_is_complete_even_inside_a_checkout(tmp_path: Path) -> None:
@@ -59,52 +48,35 @@ def test_the_fork_is_complete_even_inside_a_checkout(tmp_path: Path) -> None:
     assert stages["dev"]["environment_variables"]["TOKENS_KMS_ALIAS"] == fork.ALIAS
 
 
-def test_every_guard_that_make_mutate_removes_exists() -> None:
-    for mutant in MUTANTS:
-        source = (PROJECT / mutant.file).read_text(encoding="utf-8")
-        assert mutant.apply(source) != source, mutant
-
-
-def test_samples_have_a_median_and_a_spread() -> None:
-    samples = Samples([90, 95, 100, 105, 120])
-    assert (samples.median, samples.spread) == (100, 0.1)
-    assert samples.text() == "100 (10%)"
-    assert Samples().text() == ""
-    assert Samples().spread == 0
-
-
-QUIET, NOISY = Samples([100, 101, 102]), Samples([100, 150, 200])
-
-
 @pytest.mark.parametrize(
-    ("runs", "noisy"),
-    [
-        ([{"a": QUIET, "b": QUIET}], []),
-        ([{"a": NOISY, "b": QUIET}, {"a": QUIET, "b": QUIET}], []),
-        ([{"a": NOISY, "b": QUIET}, {"a": QUIET, "b": NOISY}], ["b"]),
-    ],
-    ids=["quiet", "noisy-once", "noisy-twice"],
+    ("single", "pair", "status", "exit_status"),
+    [(19.9, 23.9, 503, 0), (20.0, 1.0, 503, 1), (1.0, 24.0, 503, 1), (1.0, 1.0, 500, 1)],
+    ids=["within the limits", "a slow single fault", "a slow pair", "an unexpected status"],
 )
-def test_noisy_figures_are_measured_again_once_together(
-    runs: list[dict[str, Samples]], noisy: list[str]
+def test_reaching_a_time_limit_or_an_unexpected_status_fails(
+    single: float, pair: float, status: int, exit_status: int
 ) -> None:
-    left = iter(runs)
-    assert figures.noisy(figures.settled(lambda: next(left))) == noisy
-    assert list(left) == []
+    text, found = verdict({ONE: Outcome(single, status), TWO: Outcome(pair, 503)})
+    assert found == exit_status
+    assert ("Unexpected status" in text) == (status == 500)
 
 
 @pytest.mark.parametrize(
-    ("value", "is_least", "met"),
-    [(59.9, False, True), (60, False, True), (60.1, False, False), (60.1, True, True), (59.9, True, False)],
+    ("made", "asked", "wrong"),
+    [
+        ({"a": 1, "b": 1}, 2, 0),
+        ({"a": 1}, 1, 1),
+        ({"a": 2}, 2, 2),
+        ({"a": 1, "b": 1, "c": 1}, 3, 1),
+        ({"a": 1, "b": 1}, 4, 2),
+    ],
+    ids=["right", "missing", "twice-and-missing", "of-another-user", "rejected"],
 )
-def test_a_target_is_met_or_missed(value: float, is_least: bool, met: bool) -> None:
-    target = Target("wait", value, 60, " ms", is_least=is_least)
-    assert target.is_met is met
-    assert target.row[-1] == ("met" if met else "missed")
+def test_wrong_refreshes_are_counted(made: dict[str, int], asked: int, wrong: int) -> None:
+    assert load.wrong_refreshes(made, asked, {"a": 1, "b": 1}) == wrong
 
 
-def test_the_longest_bar_of_the_chart_has_the_full_width() -> None:
-    html = chart.page(512, {"/": {"this app": 200, "plain <Chalice>": 400}})
-    assert f"width:{chart.WIDTH}px'></i>400 ms" in html
-    assert f"width:{chart.WIDTH // 2}px'></i>200 ms" in html
-    assert "plain &lt;Chalice&gt;" in html
+def test_a_wrong_or_failed_result_of_a_load_test_fails() -> None:
+    assert load.check("right", [lambda: True] * 2)
+    assert not load.check("wrong", [lambda: True, lambda: False])
+    assert not load.check("failed", [lambda: True, lambda: bool(1 / 0)])
