@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test screenshots smoke contract package deploy doctor rotate-key destroy bench load faults mutate check format lock clean
+.PHONY: help run test screenshots smoke contract package deploy doctor rotate-key destroy bench load faults mutate promises check format lock clean
 
 PORT ?= 5000
 STAGE ?= prod
@@ -67,6 +67,9 @@ load: .venv/ready ## Run 1,000 logins in 50 browsers, simultaneous callbacks, lo
 
 faults: .venv/ready .runtime/ready ## Measure the longest request, with every fault and every pair of faults
 	@$(BIN)/python -m bench.faults
+
+promises: .venv/ready ## List the promises of docs/security.md with their tests
+	@$(BIN)/python -m tests.support.promises
 
 mutate: .venv/ready .runtime/ready .emulator/ready ## Remove each guard of docs/security.md and check that a test fails (ROWS="A1 C7" for some)
 	@$(BIN)/python -m bench.mutate $(ROWS)

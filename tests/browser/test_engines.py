@@ -60,6 +60,7 @@ def test_a_user_logs_in_and_out_here_and_on_a_front_end(engine: Engine, world: W
     assert table.items() == []
 
 
+@pytest.mark.promise("L1")
 def test_a_url_with_every_character_returns_as_this_browser_shows_it(engine: Engine, world: World) -> None:
     with served(world.home, world.frontend_port) as frontend:
         engine.open(frontend + EVERY_CHARACTER)

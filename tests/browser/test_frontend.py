@@ -45,6 +45,7 @@ def test_a_front_end_on_another_port_logs_in_shows_the_name_returns_and_logs_out
     assert table.items() == []
 
 
+@pytest.mark.promise("L10")
 def test_a_page_on_an_unlisted_port_can_do_none_of_this(
     page: Page, frontend: str, world: World, table: Table
 ) -> None:
@@ -93,6 +94,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.promise("L1")
 @pytest.mark.parametrize("return_to", HOSTILE)
 def test_a_hostile_return_to_ends_at_the_home_page_in_a_browser(
     page: Page, world: World, return_to: str
@@ -102,6 +104,7 @@ def test_a_hostile_return_to_ends_at_the_home_page_in_a_browser(
         assert page.url == f"{world.home}/"
 
 
+@pytest.mark.promise("L1")
 def test_a_url_with_every_character_returns_as_this_browser_shows_it(
     page: Page, frontend: str, world: World
 ) -> None:

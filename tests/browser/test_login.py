@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import Page
 
 from tests.support.browser import log_in
@@ -10,6 +11,7 @@ from tests.support.visitor import query_of
 from tests.support.world import World
 
 
+@pytest.mark.promise("C3", "G2")
 def test_a_user_logs_in_and_out(page: Page, world: World, table: Table) -> None:
     page.goto(world.home)
     assert "User ID: None" in page.inner_text("main")
@@ -60,6 +62,7 @@ def other_site_url(world: World) -> str:
     return world.spotify.replace("127.0.0.1", "localhost") + "/authorize"
 
 
+@pytest.mark.promise("E4")
 def test_a_logout_link_on_another_site_asks_before_logging_out(
     page: Page, world: World, table: Table
 ) -> None:
@@ -102,6 +105,7 @@ def test_a_prefetched_logout_link_does_not_log_out(page: Page, world: World, tab
     page.get_by_role("link", name="Log out").click()
 
 
+@pytest.mark.promise("B15")
 def test_logins_in_two_tabs_finish_in_either_order(page: Page, world: World) -> None:
     for first, second in ((0, 1), (1, 0)):
         tabs = [page.context.new_page(), page.context.new_page()]
@@ -127,6 +131,7 @@ def test_another_account_can_log_in_in_the_same_browser(page: Page, world: World
     assert len(table.items()) == 1, "logging out erases the current account"
 
 
+@pytest.mark.promise("E8")
 def test_back_after_a_logout_shows_no_personal_data(page: Page, world: World) -> None:
     page.goto(world.home)
     log_in(page)
@@ -139,6 +144,7 @@ def test_back_after_a_logout_shows_no_personal_data(page: Page, world: World) ->
     assert "User ID: None" in page.inner_text("main")
 
 
+@pytest.mark.promise("E8")
 def test_back_after_a_logout_in_another_tab_shows_no_personal_data(page: Page, world: World) -> None:
     """The back/forward cache ignores no-store: it keeps the first tab's page until a Clear-Site-Data."""
     page.goto(world.home)
@@ -157,6 +163,7 @@ def test_back_after_a_logout_in_another_tab_shows_no_personal_data(page: Page, w
     assert page.evaluate("document.body.dataset.seen") is None
 
 
+@pytest.mark.promise("C6")
 def test_a_logout_removes_the_session_cookie_from_the_browser(page: Page, world: World) -> None:
     page.goto(world.home)
     log_in(page)
@@ -168,6 +175,7 @@ def test_a_logout_removes_the_session_cookie_from_the_browser(page: Page, world:
     assert "spotify-session" not in left
 
 
+@pytest.mark.promise("B14")
 def test_a_failed_login_leaves_no_code_or_state_in_the_address_bar(page: Page, world: World) -> None:
     page.goto(world.home)
     log_in(page, "down")

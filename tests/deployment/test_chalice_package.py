@@ -32,6 +32,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     return zipfile.ZipFile(export / "out" / "deployment.zip")
 
 
+@pytest.mark.promise("K2")
 def test_the_zip_contains_the_app_chalice_and_the_pinned_wheels_and_nothing_else(
     package: zipfile.ZipFile,
 ) -> None:

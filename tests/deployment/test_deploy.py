@@ -164,6 +164,7 @@ def test_alarms_keep_their_topic_until_it_is_changed(
         assert [alarm["AlarmActions"] for alarm in alarms] == [wanted] * 3
 
 
+@pytest.mark.promise("K2")
 def test_secrets_are_only_in_parameter_store(
     deployed: Emulator, first: subprocess.CompletedProcess[str]
 ) -> None:
@@ -192,6 +193,7 @@ def test_the_request_limits_are_in_force(deployed: Emulator) -> None:
     assert (limits["throttlingRateLimit"], limits["throttlingBurstLimit"]) == (100, 200)
 
 
+@pytest.mark.promise("K2")
 def test_the_role_allows_only_its_policy(deployed: Emulator) -> None:
     credentials = deployed.client("sts").assume_role(
         RoleArn=f"arn:aws:iam::000000000000:role/{ROLE}", RoleSessionName="test"
@@ -512,6 +514,7 @@ BROKEN: dict[str, tuple[Act, str, Act]] = {
 }
 
 
+@pytest.mark.promise("K1")
 @pytest.mark.parametrize("name", BROKEN)
 def test_doctor_finds_what_is_broken(deployed: Emulator, name: str) -> None:
     break_it, message, repair = BROKEN[name]

@@ -22,6 +22,7 @@ TABLE = "spotify-login-users-dev"
 ROLE = "spotify-login-dev-api_handler"
 
 
+@pytest.mark.promise("K1")
 def test_all_problems_are_reported_at_once_and_nothing_is_changed(account: Emulator) -> None:
     config = account.checkout / ".chalice" / "config.json"
     settings = json.loads(config.read_text())

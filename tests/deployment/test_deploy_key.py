@@ -67,6 +67,7 @@ def test_the_key_is_as_documented(aws: Emulator) -> None:
     assert aws.resources()["alias"] == [ALIAS]
 
 
+@pytest.mark.promise("M15")
 def test_the_function_has_the_alias_and_may_use_the_key(aws: Emulator) -> None:
     function = aws.client("lambda").get_function_configuration(FunctionName="spotify-login-dev")
     assert function["Environment"]["Variables"]["TOKENS_KMS_ALIAS"] == ALIAS
@@ -95,6 +96,7 @@ def test_a_login_keeps_the_tokens_encrypted(aws: Emulator) -> None:
     assert json.loads(opened["Plaintext"])["refresh_token"].startswith("AQ")
 
 
+@pytest.mark.promise("M15")
 def test_the_role_may_use_no_other_key_and_change_none(aws: Emulator) -> None:
     owner = aws.client("kms")
     credentials = aws.client("sts").assume_role(

@@ -171,6 +171,7 @@ def test_the_function_keeps_the_tags_of_config_json(checkout: Path, tmp_path: Pa
     assert settings(tmp_path / "build")["tags"]["CostCenter"] == "42"
 
 
+@pytest.mark.promise("M1")
 def test_only_a_stage_that_keeps_access_may_use_kms_and_knows_it(checkout: Path, tmp_path: Path) -> None:
     config = settings(checkout)
     config["stages"]["dev"]["environment_variables"]["TOKENS_KMS_ALIAS"] = "alias/spotify-login-dev"

@@ -74,6 +74,7 @@ def timed(visitor: GatewayVisitor, url: str) -> Any:
 
 @pytest.mark.parametrize("name", FAULTS)
 class TestPersistentFaults:
+    @pytest.mark.promise("E6")
     def test_a_login_that_cannot_be_stored_opens_no_session(
         self,
         visitor: GatewayVisitor,
@@ -103,6 +104,7 @@ class TestPersistentFaults:
         dynamodb.faults.clear()
         assert visitor.see_id() == "pia.premium"
 
+    @pytest.mark.promise("E6")
     def test_a_logout_that_fails_keeps_the_cookie_and_can_be_retried(
         self,
         visitor: GatewayVisitor,
@@ -156,6 +158,7 @@ def test_an_ended_session_stays_ended_when_a_write_is_applied_twice(
     assert visitor.see_id() == "pia.premium"
 
 
+@pytest.mark.promise("E1")
 def test_every_retry_of_a_login_write_sends_a_new_login_id(
     visitor: GatewayVisitor, dynamodb: FaultyDynamoDB
 ) -> None:
@@ -191,6 +194,7 @@ def test_a_login_with_another_account_succeeds_if_the_old_session_cannot_be_ende
     assert copy.see_id() == "pia.premium", "the old session is still open"
 
 
+@pytest.mark.promise("E6")
 def test_a_login_that_cannot_be_stored_keeps_the_previous_session(
     visitor: GatewayVisitor, dynamodb: FaultyDynamoDB
 ) -> None:

@@ -105,6 +105,7 @@ def log_in(visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch, endpoint: s
     return visitor.get(callback)
 
 
+@pytest.mark.promise("B10", "B11", "J1")
 @pytest.mark.parametrize(("endpoint", "behaviour", "expected"), CASES)
 def test_a_spotify_fault_gives_an_error_page_in_time_and_stores_nothing(
     visitor: GatewayVisitor,
@@ -131,6 +132,7 @@ def test_a_spotify_fault_gives_an_error_page_in_time_and_stores_nothing(
         assert 1 <= int(reply.headers["retry-after"]) <= 86_400
 
 
+@pytest.mark.promise("J1")
 @pytest.mark.parametrize("endpoint", SETTING)
 @pytest.mark.parametrize("url_of", [unreachable, never_accepting])
 def test_an_unreachable_spotify_gives_an_error_page_in_time(

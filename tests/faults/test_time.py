@@ -37,6 +37,7 @@ def timed(call: Callable[[], Any]) -> float:
     return time.monotonic() - started
 
 
+@pytest.mark.promise("J1")
 @pytest.mark.parametrize("phase", DRIPS)
 @pytest.mark.parametrize("setting", ["SPOTIFY_ACCOUNTS_URL", "SPOTIFY_API_URL"])
 def test_a_spotify_that_sends_too_slowly_times_out(
@@ -56,6 +57,7 @@ def test_a_spotify_that_sends_too_slowly_times_out(
     assert table.items() == []
 
 
+@pytest.mark.promise("J1")
 @pytest.mark.parametrize("phase", DRIPS)
 def test_a_dynamodb_that_sends_too_slowly_is_reported_as_unavailable(
     visitor: GatewayVisitor, log: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, phase: str
@@ -69,6 +71,7 @@ def test_a_dynamodb_that_sends_too_slowly_is_reported_as_unavailable(
     assert log[-1]["reason"] == "users_unavailable"
 
 
+@pytest.mark.promise("J1")
 @pytest.mark.parametrize("phase", DRIPS)
 def test_a_parameter_store_that_sends_too_slowly_is_a_configuration_error(
     settings: dict[str, str], monkeypatch: pytest.MonkeyPatch, phase: str
@@ -95,6 +98,7 @@ def test_a_client_that_takes_too_long_to_create_is_a_failed_call() -> None:
     assert timed(find) < aws.CALL_SECONDS + 0.5 + LATE
 
 
+@pytest.mark.promise("J1")
 def test_no_call_begins_after_the_deadline() -> None:
     begun = threading.Event()
     with pytest.raises(TimeoutError):
@@ -102,6 +106,7 @@ def test_no_call_begins_after_the_deadline() -> None:
     assert not begun.wait(0.2)
 
 
+@pytest.mark.promise("J1")
 def test_a_connection_attempt_ends_at_the_deadline() -> None:
     def send() -> None:
         with pytest.raises(SpotifyTimeout):
@@ -110,6 +115,7 @@ def test_a_connection_attempt_ends_at_the_deadline() -> None:
     assert timed(send) < 0.5 + LATE
 
 
+@pytest.mark.promise("J2")
 def test_no_retry_is_scheduled_past_the_deadline() -> None:
     server = FaultServer([response(429, b"", Retry_After="2")])
     url = server.serve()
@@ -134,6 +140,7 @@ def test_spotify_times_out_before_the_time_reserved_for_storage(
     assert STORAGE_SECONDS > aws.CALL_SECONDS
 
 
+@pytest.mark.promise("J1")
 def test_the_deadline_starts_before_the_settings_are_read(
     settings: dict[str, str], monkeypatch: pytest.MonkeyPatch, log: list[dict[str, Any]]
 ) -> None:

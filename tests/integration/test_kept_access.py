@@ -13,6 +13,7 @@ from tests.support.visitor import HttpVisitor, together
 from tests.support.world import running_world
 
 
+@pytest.mark.promise("M4")
 @pytest.mark.parametrize("rotates", [False, True])
 def test_100_requests_over_two_processes_refresh_once(tmp_path: Path, rotates: bool) -> None:
     project = fork.create(tmp_path / "fork")

@@ -19,6 +19,7 @@ from tests.support.visitor import HttpVisitor, query_of
 from tests.support.world import World
 
 
+@pytest.mark.promise("E2")
 def test_a_login_lasts_until_the_logout(visitor: HttpVisitor, table: Table) -> None:
     assert visitor.see_id() == "None"
     reply = visitor.log_in("premium")
@@ -32,12 +33,14 @@ def test_a_login_lasts_until_the_logout(visitor: HttpVisitor, table: Table) -> N
     assert table.items() == []
 
 
+@pytest.mark.promise("G1")
 def test_loopback_http_sends_no_hsts_header(visitor: HttpVisitor) -> None:
     """A browser that received HSTS here would no longer open http://127.0.0.1."""
     for path in ("/", "/login", "/callback", "/logout"):
         assert "strict-transport-security" not in visitor.get(path).headers
 
 
+@pytest.mark.promise("C3")
 def test_loopback_cookies_have_plain_names_and_are_http_only(visitor: HttpVisitor) -> None:
     (attempt,) = visitor.get("/login").set_cookies
     *_, session = visitor.log_in().set_cookies
@@ -87,6 +90,7 @@ def test_a_persona_that_can_log_in_is_shown_and_erased_at_logout(
     assert table.items() == []
 
 
+@pytest.mark.promise("B2")
 def test_a_callback_in_another_browser_is_rejected_before_spotify_is_called(
     visitor: HttpVisitor, world: World, table: Table
 ) -> None:
@@ -98,6 +102,7 @@ def test_a_callback_in_another_browser_is_rejected_before_spotify_is_called(
     assert table.items() == []
 
 
+@pytest.mark.promise("B4")
 def test_a_reloaded_callback_does_not_resend_the_code(visitor: HttpVisitor, world: World) -> None:
     callback = visitor.agree(visitor.begin())
     visitor.get(callback)
@@ -114,6 +119,7 @@ def test_cancelling_stores_nothing(visitor: HttpVisitor, table: Table) -> None:
     assert table.items() == []
 
 
+@pytest.mark.promise("B15")
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_logins_in_two_tabs_finish_in_either_order(visitor: HttpVisitor, order: tuple[int, int]) -> None:
     callbacks = [visitor.agree(visitor.begin()) for _ in range(2)]
@@ -132,6 +138,7 @@ def test_a_logout_ends_the_sessions_in_all_browsers(visitor: HttpVisitor, world:
     assert table.items() == []
 
 
+@pytest.mark.promise("F5")
 def test_localhost_is_redirected_to_127_0_0_1_before_any_cookie_is_set(world: World) -> None:
     port = world.home.rpartition(":")[2]
     visitor = HttpVisitor(f"http://localhost:{port}")
@@ -152,6 +159,7 @@ def test_a_logged_in_user_who_opens_localhost_is_still_logged_in(world: World, v
     visitor.get("/logout")
 
 
+@pytest.mark.promise("F3")
 def test_the_redirect_uri_is_the_same_in_both_requests_to_spotify(visitor: HttpVisitor) -> None:
     url = visitor.begin()
     assert query_of(url)["redirect_uri"] == f"{visitor.home}/callback"
@@ -159,6 +167,7 @@ def test_the_redirect_uri_is_the_same_in_both_requests_to_spotify(visitor: HttpV
     visitor.get("/logout")
 
 
+@pytest.mark.promise("B13")
 def test_200_pairs_of_simultaneous_logins_never_mix_up_users(world: World, table: Table) -> None:
     def log_in(user_id: str) -> str:
         visitor = HttpVisitor(world.home)

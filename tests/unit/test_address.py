@@ -15,6 +15,7 @@ def at_gateway(path: str, route: str, domain: str = "abc.execute-api.eu-west-1.a
     return resolve(context, "evil.example", (), on_lambda=True)
 
 
+@pytest.mark.promise("F4", "L15")
 @pytest.mark.parametrize(
     ("path", "route", "base"),
     [
@@ -56,6 +57,7 @@ def test_a_path_that_is_unsafe_in_a_link_is_rejected(path: str, route: str) -> N
         at_gateway(path, route)
 
 
+@pytest.mark.promise("F2")
 @pytest.mark.parametrize(
     ("host", "origin"),
     [
@@ -86,6 +88,7 @@ def test_a_configured_redirect_uri_overrides_the_request() -> None:
     assert address.redirect_uri == "https://login.example.com/spotify/callback"
 
 
+@pytest.mark.promise("L15")
 @pytest.mark.parametrize(
     ("path", "route", "found"),
     [

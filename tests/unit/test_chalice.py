@@ -87,12 +87,14 @@ def assert_has_our_headers(reply: Reply) -> None:
     assert reply.headers["strict-transport-security"]
 
 
+@pytest.mark.promise("H5")
 def test_a_dict_is_json_whatever_its_keys(fork: web.App) -> None:
     reply = send(fork, "/dict")
     assert (reply.status, json.loads(reply.text)) == (200, {"Code": "mine", "Message": "hello"})
     assert_has_our_headers(reply)
 
 
+@pytest.mark.promise("H5")
 @pytest.mark.parametrize("status", [200, 201, 405, 415, 500])
 def test_a_response_keeps_its_status_body_and_headers(
     fork: web.App, log: list[dict[str, Any]], status: int
@@ -105,6 +107,7 @@ def test_a_response_keeps_its_status_body_and_headers(
     assert log == []
 
 
+@pytest.mark.promise("H5")
 @pytest.mark.parametrize(
     ("name", "status", "code"),
     [
@@ -127,6 +130,7 @@ def test_json_can_be_posted_to_a_route(fork: web.App) -> None:
     assert_has_our_headers(reply)
 
 
+@pytest.mark.promise("H5")
 @pytest.mark.parametrize("path", ["/raise/bug", "/raise/unhandled"])
 def test_an_exception_in_an_ordinary_route_is_a_logged_bug_with_a_page(
     fork: web.App, log: list[dict[str, Any]], path: str
@@ -146,6 +150,7 @@ def test_a_body_that_is_no_json_is_a_logged_bug(fork: web.App, log: list[dict[st
     assert reply.headers["cache-control"] == "no-store"
 
 
+@pytest.mark.promise("H5")
 @pytest.mark.parametrize("wanted", ["text/html", "application/json"])
 @pytest.mark.parametrize(
     ("path", "method", "headers", "status", "reason"),
@@ -174,11 +179,13 @@ def test_what_chalice_itself_refuses_is_a_page_or_a_problem_document(
     assert_has_our_headers(reply)
 
 
+@pytest.mark.promise("H4")
 def test_the_response_to_head_has_no_body(fork: web.App) -> None:
     reply = send(fork, "/", method="HEAD")
     assert (reply.status, reply.text, reply.headers["allow"]) == (405, "", "GET")
 
 
+@pytest.mark.promise("L15")
 def test_a_view_receives_the_parameters_of_its_path(fork: web.App, visitor: GatewayVisitor) -> None:
     visitor.log_in()
     cookies = "; ".join(f"{name}={value}" for name, value in visitor.cookies.items())
@@ -190,6 +197,7 @@ def test_a_view_receives_the_parameters_of_its_path(fork: web.App, visitor: Gate
     assert json.loads(send(fork, "/blue/sky", route="/blue/{print}").text) == {"print": "sky"}
 
 
+@pytest.mark.promise("L15")
 @pytest.mark.parametrize("path", ["/items/7", "/items/it's", "/items/a%20b", "/items/%C3%A9?tab=1|2"])
 def test_a_visitor_of_any_path_logs_in_and_returns_there(
     fork: web.App, visitor: GatewayVisitor, path: str

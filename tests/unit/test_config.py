@@ -45,6 +45,7 @@ def test_a_blank_setting_counts_as_missing(name: str, blank: str) -> None:
     assert rejected(**{name: blank}) == (name,)
 
 
+@pytest.mark.promise("K1")
 @pytest.mark.parametrize(
     "key", ["aliens", "a" * 64, "0123456789abcdefghijklmnopqrstu", "changeme" * 4, f"{KEY},{KEY[::-1]}"]
 )
@@ -60,6 +61,7 @@ def test_fallback_keys_verify_and_only_the_secret_key_signs() -> None:
     assert config.secret_keys == (older, KEY), "itsdangerous signs with the last key"
 
 
+@pytest.mark.promise("J3")
 @pytest.mark.parametrize("name", ["SPOTIFY_ACCOUNTS_URL", "SPOTIFY_API_URL"])
 @pytest.mark.parametrize(
     "url",
@@ -102,6 +104,7 @@ def test_a_malformed_setting_is_named(name: str, value: str) -> None:
     assert rejected(**{name: value}) == (name,)
 
 
+@pytest.mark.promise("F3")
 @pytest.mark.parametrize(
     "uri",
     [
@@ -210,6 +213,7 @@ def test_secrets_do_not_appear_in_the_repr_or_in_errors() -> None:
     assert "aliens" not in repr(failure.value) + str(failure.value)
 
 
+@pytest.mark.promise("A5")
 @pytest.mark.parametrize("scope", ["NONE", "None user-read-email", "none none"])
 def test_none_is_no_scope_among_others(scope: str) -> None:
     assert "SPOTIFY_SCOPE" in config.faults({"SPOTIFY_SCOPE": scope})

@@ -39,6 +39,7 @@ def test_a_changed_character_invalidates_the_signature(fields: list[str], place:
         assert Seal("a purpose", [KEY]).open(changed) is None
 
 
+@pytest.mark.promise("C7")
 def test_other_base64_spellings_of_a_signature_are_rejected() -> None:
     sealed = Seal("a purpose", [KEY]).sign("x")
     variants = [sealed[:-1] + last for last in ascii_letters + digits + "-_" if last != sealed[-1]]
@@ -47,6 +48,7 @@ def test_other_base64_spellings_of_a_signature_are_rejected() -> None:
     )
 
 
+@pytest.mark.promise("C8")
 def test_a_value_signed_for_one_purpose_is_invalid_for_another() -> None:
     assert Seal("session", [KEY]).open(Seal("login attempt", [KEY]).sign("x")) is None
 
@@ -84,6 +86,7 @@ def test_a_duplicate_cookie_is_ignored_but_its_name_is_listed() -> None:
     assert jar.names("a") == ["a"]
 
 
+@pytest.mark.promise("C2")
 def test_a_host_prefixed_cookie_and_a_plain_one_are_different_cookies() -> None:
     header = "__Host-a=https; a=http"
     assert Jar(header, secure=True).get("a") == "https"
@@ -100,6 +103,7 @@ def test_a_cookie_is_cleared_with_the_name_and_attributes_it_was_set_with() -> N
     assert clear_line == "__Host-a=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax; Secure"
 
 
+@pytest.mark.promise("H2")
 @given(ANYTHING, ANYTHING)
 def test_setting_a_cookie_cannot_inject_a_header_or_an_attribute(name: str, value: str) -> None:
     jar = Jar("", secure=True)

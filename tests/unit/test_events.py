@@ -38,6 +38,7 @@ WEBSOCKET = {"requestContext": {"connectionId": "x", "eventType": "MESSAGE"}, "b
 SCHEDULE = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}
 
 
+@pytest.mark.promise("H6")
 @pytest.mark.parametrize("sent", [{}, {"source": "warm-up"}, SCHEDULE, {"Records": []}, [], None, "ping", 7])
 def test_a_ping_or_a_schedule_is_one_line_and_null(
     sent: Any, log: list[dict[str, Any]], capfd: pytest.CaptureFixture[str]
@@ -48,6 +49,7 @@ def test_a_ping_or_a_schedule_is_one_line_and_null(
     assert "Traceback" not in "".join(capfd.readouterr())
 
 
+@pytest.mark.promise("H6")
 @pytest.mark.parametrize(
     "sent",
     [HTTP_API, FUNCTION_URL, LOAD_BALANCER, OTHER_ROUTES, WEBSOCKET],
@@ -71,6 +73,7 @@ def test_a_load_balancer_gets_the_description_and_the_kind_of_headers_that_it_de
     assert app(LOAD_BALANCER, None)["multiValueHeaders"]["Cache-Control"] == ["no-store"]
 
 
+@pytest.mark.promise("H6")
 @pytest.mark.parametrize(
     "name", ["headers", "body", "pathParameters", "stageVariables", "multiValueQueryStringParameters"]
 )
@@ -87,6 +90,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.promise("H6")
 @given(
     name=st.sampled_from(sorted(event())),
     value=JSON,

@@ -42,6 +42,7 @@ def reference(reply: Reply) -> str:
     return reply.words.partition("Reference: ")[2].partition("\n")[0]
 
 
+@pytest.mark.promise("B14")
 def test_a_browser_is_redirected_to_an_address_without_code_and_state(visitor: GatewayVisitor) -> None:
     first, page = fail(visitor)
     assert first.location.startswith(f"{STAGE_URL}/callback?")
@@ -110,6 +111,7 @@ def test_a_login_that_succeeds_is_redirected_as_always(visitor: GatewayVisitor) 
     assert visitor.get(visitor.agree(visitor.begin()), BROWSER).location == f"{STAGE_URL}/"
 
 
+@pytest.mark.promise("B14")
 @pytest.mark.parametrize("query", ["failure=x", "failure=", "failure={0}&failure={0}", "failure={1}"])
 def test_an_address_that_we_did_not_sign_is_a_bad_request(visitor: GatewayVisitor, query: str) -> None:
     signed = query_of(fail(visitor)[0].location)["failure"]
@@ -119,6 +121,7 @@ def test_an_address_that_we_did_not_sign_is_a_bad_request(visitor: GatewayVisito
     assert "This address is not complete" in reply.words
 
 
+@pytest.mark.promise("C8")
 @pytest.mark.parametrize("purpose", [Sessions.PURPOSE, Attempts.PURPOSE])
 def test_a_failure_that_was_signed_as_a_cookie_is_a_bad_request(
     visitor: GatewayVisitor, purpose: str
@@ -131,6 +134,7 @@ def test_a_failure_that_was_signed_as_a_cookie_is_a_bad_request(
     assert resealed == signed, "with its own purpose it is valid"
 
 
+@pytest.mark.promise("B14")
 def test_only_the_callback_shows_a_failure(visitor: GatewayVisitor) -> None:
     first, _ = fail(visitor)
     query = first.location.removeprefix(f"{STAGE_URL}/callback")
@@ -139,6 +143,7 @@ def test_only_the_callback_shows_a_failure(visitor: GatewayVisitor) -> None:
     assert visitor.get(f"/logout{query}").location == f"{STAGE_URL}/"
 
 
+@pytest.mark.promise("B14")
 def test_a_failure_of_another_route_is_shown_there(
     visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,6 +154,7 @@ def test_a_failure_of_another_route_is_shown_there(
             assert visitor.get(f"{path}?{query}", {**BROWSER, "Sec-Fetch-Site": "none"}).status == 503
 
 
+@pytest.mark.promise("B14")
 def test_the_address_works_for_an_hour(visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch) -> None:
     first, _ = fail(visitor)
     later = time.time() + failure.LIFETIME
@@ -166,6 +172,7 @@ def test_the_address_gives_a_program_a_problem_document(visitor: GatewayVisitor)
     assert json.loads(reply.text)["reference"] == reference(page)
 
 
+@pytest.mark.promise("B14")
 def test_a_reference_holds_no_text_of_a_request(visitor: GatewayVisitor) -> None:
     sent = event("/callback", BROWSER)
     sent["requestContext"]["requestId"] = "Call us now"

@@ -38,6 +38,7 @@ def log_in(visitor: GatewayVisitor, return_to: str, **headers: str) -> Reply:
 
 
 class TestReturning:
+    @pytest.mark.promise("L1", "L4")
     @pytest.mark.parametrize(
         ("return_to", "target"),
         [
@@ -54,6 +55,7 @@ class TestReturning:
     ) -> None:
         assert log_in(visitor, return_to).location == target
 
+    @pytest.mark.promise("L3")
     def test_a_refused_page_is_logged_without_its_value_and_the_login_goes_on(
         self, visitor: GatewayVisitor, log: list[dict[str, Any]]
     ) -> None:
@@ -61,10 +63,12 @@ class TestReturning:
         assert [line.get("detail") for line in log] == ["return_to_refused", None]
         assert "evil" not in json.dumps(log)
 
+    @pytest.mark.promise("L1")
     def test_a_parameter_given_twice_is_refused(self, visitor: GatewayVisitor) -> None:
         url = visitor.get("/login?return_to=/a&return_to=/b").location
         assert visitor.get(visitor.agree(url)).location == f"{STAGE_URL}/"
 
+    @pytest.mark.promise("L2")
     def test_the_page_is_judged_again_at_the_end_of_the_login(
         self, visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -72,6 +76,7 @@ class TestReturning:
         monkeypatch.setenv("FRONTEND_ORIGINS", "")
         assert visitor.get(visitor.agree(url)).location == f"{STAGE_URL}/"
 
+    @pytest.mark.promise("L2")
     def test_a_link_drops_a_page_that_is_no_longer_allowed(
         self, visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -79,6 +84,7 @@ class TestReturning:
         monkeypatch.setenv("FRONTEND_ORIGINS", "")
         assert f"{STAGE_URL}/login" in visitor.get(callback).links
 
+    @pytest.mark.promise("L3")
     def test_the_page_is_only_in_the_attempts_cookie(
         self, visitor: GatewayVisitor, log: list[dict[str, Any]]
     ) -> None:
@@ -107,6 +113,7 @@ class TestReturning:
     def test_other_routes_ignore_the_parameter(self, visitor: GatewayVisitor) -> None:
         assert visitor.get("/callback?return_to=/account").links == [f"{STAGE_URL}/", f"{STAGE_URL}/login"]
 
+    @pytest.mark.promise("E4")
     @pytest.mark.parametrize("path", ["/login", "/logout"])
     def test_a_page_that_asks_leads_either_way_to_a_listed_front_end_but_to_no_page_of_the_app(
         self, visitor: GatewayVisitor, path: str
@@ -138,6 +145,7 @@ class TestReturning:
         table.delete(item["account_id"]["S"])
         assert visitor.get("/login", {"Sec-Fetch-Site": "cross-site"}).status == 307
 
+    @pytest.mark.promise("L6")
     def test_five_attempts_of_the_longest_length_fit_into_the_headers(self, visitor: GatewayVisitor) -> None:
         now = str(int(time.time()))
         longest = Seal("session", [SECRET_KEY]).sign(encode("k" * 2048), "l" * 22, "s" * 16, now, now)
@@ -155,6 +163,7 @@ class TestReturning:
 
 
 class TestWhoAmI:
+    @pytest.mark.promise("L9")
     def test_json_says_that_no_one_is_logged_in_with_nothing_configured(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -163,6 +172,7 @@ class TestWhoAmI:
         reply = GatewayVisitor().get("/", JSON)
         assert (reply.headers["content-type"], reply.text) == ("application/json", '{"user": null}')
 
+    @pytest.mark.promise("L9")
     def test_json_has_four_fields_of_the_user_and_the_end_of_the_session(
         self, visitor: GatewayVisitor
     ) -> None:
@@ -194,6 +204,7 @@ class TestWhoAmI:
     ) -> None:
         assert visitor.get("/", {"Accept": accept}).text.startswith("{") == is_json
 
+    @pytest.mark.promise("L14")
     def test_an_ended_session_is_explained_until_the_next_login(
         self, visitor: GatewayVisitor, table: Table
     ) -> None:
@@ -211,6 +222,7 @@ class TestWhoAmI:
         visitor.log_in()
         assert sentence not in visitor.get("/").words
 
+    @pytest.mark.promise("L14")
     def test_a_forged_cookie_is_not_explained(self, visitor: GatewayVisitor) -> None:
         forged = Seal("session", ["another key of sufficient length, but another"])
         now = str(int(time.time()))
@@ -218,6 +230,7 @@ class TestWhoAmI:
         assert "Your session has ended" not in visitor.get("/").words
         assert visitor.get("/", JSON).text == '{"user": null}'
 
+    @pytest.mark.promise("L11")
     def test_an_error_is_a_problem_document_with_the_pages_status_and_reason(
         self, visitor: GatewayVisitor, log: list[dict[str, Any]]
     ) -> None:
@@ -230,6 +243,7 @@ class TestWhoAmI:
         assert document["reference"] == log[-1]["request_id"]
         assert "Spotify" not in document["title"], "RFC 9457 §4.2.1: about:blank has the title of the status"
 
+    @pytest.mark.promise("L11")
     @pytest.mark.parametrize("path", ["/", "/login", "/callback", "/logout", "/callback?state=s&code=c"])
     @pytest.mark.parametrize("headers", [{}, JSON], ids=["page", "json"])
     def test_every_response_varies_by_accept_and_origin(
@@ -237,11 +251,13 @@ class TestWhoAmI:
     ) -> None:
         assert visitor.get(path, headers).headers["vary"] == "Accept, Origin"
 
+    @pytest.mark.promise("L11")
     def test_a_fetch_from_a_listed_front_end_can_read_why_it_failed(self, visitor: GatewayVisitor) -> None:
         fetched = visitor.get("/callback", {"Accept": "*/*", "Origin": FRONTEND, "Sec-Fetch-Dest": "empty"})
         assert fetched.headers["content-type"] == "application/problem+json"
         assert fetched.headers["access-control-allow-origin"] == FRONTEND
 
+    @pytest.mark.promise("L11")
     def test_a_navigation_from_a_listed_front_end_gets_a_page(self, visitor: GatewayVisitor) -> None:
         headers = {"Accept": "*/*", "Origin": FRONTEND, "Sec-Fetch-Dest": "document"}
         opened = visitor.get("/callback", headers)
@@ -260,6 +276,7 @@ class TestWhoAmI:
 
 
 class TestFrontEnds:
+    @pytest.mark.promise("L10")
     def test_a_listed_front_end_may_read_json_and_errors_with_credentials(
         self, visitor: GatewayVisitor
     ) -> None:
@@ -268,9 +285,11 @@ class TestFrontEnds:
             assert headers["access-control-allow-origin"] == FRONTEND
             assert headers["access-control-allow-credentials"] == "true"
 
+    @pytest.mark.promise("L10")
     def test_a_listed_front_end_may_not_read_pages(self, visitor: GatewayVisitor) -> None:
         assert "access-control-allow-origin" not in visitor.get("/", {"Origin": FRONTEND}).headers
 
+    @pytest.mark.promise("L10")
     @pytest.mark.parametrize(
         "origin",
         [
@@ -290,6 +309,7 @@ class TestFrontEnds:
         headers = visitor.get("/", {**JSON, "Origin": origin}).headers
         assert not [name for name in headers if name.startswith("access-control")]
 
+    @pytest.mark.promise("L10")
     @pytest.mark.parametrize(
         "origins",
         [
@@ -323,6 +343,7 @@ class TestFrontEnds:
         assert log[-1]["settings"] == ["FRONTEND_ORIGINS"]
         assert "access-control-allow-origin" not in reply.headers
 
+    @pytest.mark.promise("L12")
     @pytest.mark.parametrize(
         "source",
         [
@@ -338,12 +359,14 @@ class TestFrontEnds:
         assert visitor.get("/logout", {**SAME_SITE, **source}).status == 307
         assert visitor.see_id() == "None"
 
+    @pytest.mark.promise("L12")
     def test_a_link_on_a_listed_front_end_begins_a_login_over_a_live_session(
         self, visitor: GatewayVisitor
     ) -> None:
         visitor.log_in()
         assert visitor.get("/login", LINK).status == 307
 
+    @pytest.mark.promise("L12", "L13")
     @pytest.mark.parametrize(
         "headers",
         [
@@ -397,6 +420,7 @@ class TestProtectedRoutes:
         path, route = f"/items/7?tab=a%20b{more}", "/items/{number}"
         return reply_of(fork(event(path, headers, route=route, method=method), None))
 
+    @pytest.mark.promise("L7")
     def test_a_visitor_logs_in_and_returns_to_the_protected_page(
         self, account: Chalice, visitor: GatewayVisitor
     ) -> None:
@@ -407,6 +431,7 @@ class TestProtectedRoutes:
         assert back.location == f"{STAGE_URL}/items/7?tab=a+b"
         assert self.send(account, visitor).text == "7 of pia.premium"
 
+    @pytest.mark.promise("L7")
     @pytest.mark.parametrize(
         ("method", "headers"),
         [
@@ -426,6 +451,7 @@ class TestProtectedRoutes:
         assert reply.set_cookies == []
         assert "return_to" not in reply.text, "a login would return with GET"
 
+    @pytest.mark.promise("L8")
     def test_a_login_that_does_not_stick_ends_in_a_page_instead_of_a_loop(
         self, account: Chalice, visitor: GatewayVisitor, log: list[dict[str, Any]]
     ) -> None:
@@ -438,6 +464,7 @@ class TestProtectedRoutes:
         assert "You are still not logged in" in end.words
         assert log[-1]["reason"] == "login_loops"
 
+    @pytest.mark.promise("L8")
     def test_a_loop_is_recognized_whether_or_not_a_round_began_at_another_host(
         self, account: Chalice, visitor: GatewayVisitor
     ) -> None:
@@ -448,6 +475,7 @@ class TestProtectedRoutes:
         for more in ("&moved=1", ""):
             assert self.send(account, visitor, more=more).status == 401
 
+    @pytest.mark.promise("L8")
     @pytest.mark.parametrize("waiting", range(MOST + 1))
     def test_a_loop_is_recognized_among_any_number_of_open_logins(
         self, account: Chalice, visitor: GatewayVisitor, waiting: int
@@ -461,6 +489,7 @@ class TestProtectedRoutes:
             del visitor.cookies["__Host-spotify-session"]
         assert self.send(account, visitor).status == 401
 
+    @pytest.mark.promise("L8")
     def test_instances_that_disagree_about_the_keys_end_in_a_page_instead_of_a_loop(
         self, account: Chalice, visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -472,6 +501,7 @@ class TestProtectedRoutes:
             monkeypatch.setenv("SECRET_KEY", SECRET_KEY)
         assert "You are still not logged in" in self.send(account, visitor).words
 
+    @pytest.mark.promise("L8")
     def test_ten_tabs_of_protected_pages_all_end_at_their_pages(
         self, account: Chalice, visitor: GatewayVisitor
     ) -> None:
@@ -484,6 +514,7 @@ class TestProtectedRoutes:
         for page, callback in reversed([*zip(pages, callbacks, strict=True)]):
             assert visitor.get(callback).location == STAGE_URL + page
 
+    @pytest.mark.promise("L8")
     def test_pages_that_do_not_fit_are_forgotten_and_the_headers_stay_small(
         self, visitor: GatewayVisitor
     ) -> None:
@@ -497,6 +528,7 @@ class TestProtectedRoutes:
         assert replies[-1].status == 307
         assert 400 in [reply.status for reply in replies], "the oldest were dropped with their pages"
 
+    @pytest.mark.promise("L8")
     def test_cancelling_or_logging_out_twice_is_no_loop(
         self, account: Chalice, visitor: GatewayVisitor
     ) -> None:
@@ -508,6 +540,7 @@ class TestProtectedRoutes:
             visitor.get("/logout")
         assert self.send(account, visitor).status == 307
 
+    @pytest.mark.promise("L8")
     def test_two_finished_logins_long_ago_are_no_loop(
         self, account: Chalice, visitor: GatewayVisitor
     ) -> None:

@@ -118,6 +118,7 @@ def is_well_formed(response: dict[str, Any]) -> bool:
     )
 
 
+@pytest.mark.promise("H2")
 @FUZZ
 @given(events())
 def test_any_request_gets_a_well_formed_response_and_never_a_500(world: None, sent: dict[str, Any]) -> None:
@@ -160,6 +161,7 @@ def test_any_profile_response_is_parsed_or_rejected(document: Any) -> None:
     assert len(f"__Host-spotify-session={sealed}") <= 4096
 
 
+@pytest.mark.promise("C4")
 def test_the_longest_account_key_fits_in_a_cookie() -> None:
     for longest in ("\x00" * 2048, "é" * 1024, "👩" * 512, '"' * 2048):
         profile = Profile.parse(json.dumps({"id": "x", "account_id": longest}))

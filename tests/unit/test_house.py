@@ -15,6 +15,7 @@ from packaging.utils import canonicalize_name
 from app import app
 from chalicelib import claims, config, errors, login, sessions
 from deploy import PROJECT, smoke
+from tests.support import promises
 
 LAYERS = (
     {"errors", "deadline", "cookies", "log", "claims", "return_to"},
@@ -128,12 +129,14 @@ def test_the_settings_document_lists_every_setting() -> None:
     assert sorted(documented) == sorted([*config.NAMES, "PARAMETER_PATH"])
 
 
+@pytest.mark.promise("D10")
 def test_the_storage_document_lists_every_attribute_and_cookie() -> None:
     documented = {row[0].strip("`") for row in tables("docs/storage.md")}
     assert {"account_id", "login_id", "ended", "profile", "expires_at"} <= documented
     assert {f"__Host-{sessions.COOKIE}", f"__Host-{login.COOKIE}…"} <= documented
 
 
+@pytest.mark.promise("C5", "D5")
 def test_the_lifetimes_match_the_documents() -> None:
     assert claims.LIFETIME == 30 * 24 * 3600
     assert claims.IDLE == 7 * 24 * 3600
@@ -181,6 +184,7 @@ def test_stages_contain_no_secret_and_differ_only_by_name() -> None:
         assert set(stage["environment_variables"]) == {"USERS_TABLE", "PARAMETER_PATH"}
 
 
+@pytest.mark.promise("K2")
 @pytest.mark.parametrize("stage", ["dev", "prod"])
 def test_the_policy_is_limited_to_the_apps_own_table_parameters_and_log(stage: str) -> None:
     policy = json.loads((PROJECT / f".chalice/policy-{stage}.json").read_text())
@@ -231,35 +235,8 @@ def test_pages_are_small_and_load_nothing_from_other_hosts() -> None:
         assert not re.search(r"<script|style=|https?://", path.read_text(encoding="utf-8")), path.name
 
 
-ROWS = [
-    f"{section}{number}"
-    for section, count in zip("ABCDEFGHIJKLM", (6, 15, 9, 10, 8, 5, 5, 6, 3, 3, 2, 15, 16), strict=True)
-    for number in range(1, count + 1)
-]
-
-
-def promises() -> dict[str, list[str]]:
-    """The tests of each row of docs/security.md, in document order."""
-    rows = [row for row in tables("docs/security.md") if len(row) == 4]
-    return {
-        row[0].removesuffix("\\*"): re.findall(r"`(test_\w+)`", row[3])
-        for row in rows
-        if re.fullmatch(r"[A-M]\d+(\\\*)?", row[0])
-    }
-
-
-def test_the_security_document_has_103_rows_and_names_existing_tests() -> None:
-    assert list(promises()) == ROWS
-    assert len(ROWS) == 103
-    existing = {
-        node.name
-        for path in (PROJECT / "tests").rglob("test_*.py")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.FunctionDef)
-    }
-    for row, tests in promises().items():
-        assert tests, row
-        assert set(tests) <= existing, row
+def test_every_row_of_the_security_document_has_a_test_and_every_mark_a_row() -> None:
+    assert set(promises.rows()) == set(promises.tests())
 
 
 def test_the_rows_marked_in_the_security_document_are_those_that_smoke_checks() -> None:

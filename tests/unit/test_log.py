@@ -18,6 +18,7 @@ from tests.support.visitor import query_of
 from tests.support.world import SECRET_KEY
 
 
+@pytest.mark.promise("I1")
 def test_each_login_and_logout_event_is_one_log_line(
     visitor: GatewayVisitor, log: list[dict[str, Any]]
 ) -> None:
@@ -36,6 +37,7 @@ def test_each_login_and_logout_event_is_one_log_line(
     assert log[1]["session"] == log[2]["session"]
 
 
+@pytest.mark.promise("I1")
 def test_a_rejected_login_is_logged_with_its_reason(
     visitor: GatewayVisitor, log: list[dict[str, Any]]
 ) -> None:
@@ -45,6 +47,7 @@ def test_a_rejected_login_is_logged_with_its_reason(
     assert log[-1]["request_id"] in reply.words
 
 
+@pytest.mark.promise("I3")
 def test_an_unknown_state_is_logged_as_a_security_event(
     visitor: GatewayVisitor, log: list[dict[str, Any]]
 ) -> None:
@@ -54,6 +57,7 @@ def test_an_unknown_state_is_logged_as_a_security_event(
     assert (log[-1]["reason"], log[-1]["security"]) == ("login_unknown", True)
 
 
+@pytest.mark.promise("I3")
 def test_the_source_of_a_security_event_is_logged_as_a_daily_keyed_hash(
     visitor: GatewayVisitor, log: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,6 +102,7 @@ def test_no_personal_data_and_no_secret_is_logged(
         assert secret not in logged
 
 
+@pytest.mark.promise("H3")
 def test_a_bug_gives_an_error_page_and_a_log_line_without_its_message(
     visitor: GatewayVisitor, log: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,6 +133,7 @@ app(event("/login"), None)
 """
 
 
+@pytest.mark.promise("H3")
 def test_a_function_prints_neither_the_traceback_nor_the_message_of_a_bug() -> None:
     function = clean_environment({"AWS_LAMBDA_FUNCTION_NAME": "spotify-login-test"})
     done = subprocess.run(

@@ -24,6 +24,7 @@ def attempts(*lines: str) -> tuple[Attempts, Jar]:
     return Attempts(jar, Seal(Attempts.PURPOSE, [KEY])), jar
 
 
+@pytest.mark.promise("A1")
 def test_a_state_has_128_random_bits_and_a_verifier_has_256() -> None:
     attempts = [Attempt.begin() for _ in range(1000)]
     assert len({attempt.state for attempt in attempts}) == 1000
@@ -33,6 +34,7 @@ def test_a_state_has_128_random_bits_and_a_verifier_has_256() -> None:
         assert re.fullmatch(r"[\w-]{43}", attempt.code_verifier, re.ASCII)
 
 
+@pytest.mark.promise("A2")
 def test_the_challenge_matches_rfc_7636_appendix_b() -> None:
     attempt = Attempt("state", "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk")
     assert attempt.code_challenge == "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
@@ -48,6 +50,7 @@ def test_a_state_in_another_format_has_no_start_time(state: str) -> None:
     assert begun_at(state) == 0
 
 
+@pytest.mark.promise("B4")
 def test_an_attempt_is_spent_once_and_a_reload_is_recognized() -> None:
     pending, jar = attempts()
     attempt = pending.begin()
@@ -60,6 +63,7 @@ def test_an_attempt_is_spent_once_and_a_reload_is_recognized() -> None:
         attempts(marker)[0].spend(attempt.state, "another code")
 
 
+@pytest.mark.promise("H2")
 def test_only_attempt_cookies_in_the_apps_format_are_read_counted_or_cleared() -> None:
     """A request with hundreds of other cookies must not get hundreds of Set-Cookie lines."""
     other_cookies = [
@@ -83,6 +87,7 @@ def test_expired_attempts_are_not_cleared_to_make_room() -> None:
     assert len(jar.headers()) == 1
 
 
+@pytest.mark.promise("I3")
 def test_an_unknown_state_is_a_security_event_unless_the_attempt_may_have_been_dropped() -> None:
     state = Attempt.begin().state
     pending, jar = attempts()

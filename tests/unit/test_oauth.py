@@ -29,6 +29,7 @@ VALUES = st.one_of(
 )
 
 
+@pytest.mark.promise("A4")
 def test_the_authorization_request_has_each_parameter_once() -> None:
     attempt = Attempt.begin()
     config = Config(
@@ -70,6 +71,7 @@ def test_any_query_is_parsed_or_rejected(query: dict[str, list[str]]) -> None:
     assert bool(callback.code) != bool(callback.error)
 
 
+@pytest.mark.promise("I3")
 @pytest.mark.parametrize(
     ("code", "failure"),
     [

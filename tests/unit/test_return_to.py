@@ -109,11 +109,13 @@ REFUSED = [
 ]
 
 
+@pytest.mark.promise("L1", "L4")
 @pytest.mark.parametrize("text", ACCEPTED)
 def test_a_path_of_the_app_and_a_page_of_a_listed_front_end_are_accepted(text: str) -> None:
     assert resolve(text, APP, FRONTENDS) == ACCEPTED[text]
 
 
+@pytest.mark.promise("L1", "L5", "L6")
 @pytest.mark.parametrize("text", REFUSED)
 def test_everything_else_is_refused(text: str) -> None:
     assert resolve(text, APP, FRONTENDS) == ""
@@ -196,6 +198,7 @@ PIECES = [
 ]
 
 
+@pytest.mark.promise("L1", "L5")
 @settings(max_examples=2000, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=7).map("".join))
 @example("/\t/evil.example")
@@ -218,6 +221,7 @@ def test_what_is_accepted_stays_at_the_app_or_at_a_listed_front_end_in_a_browser
 PRINTABLE = [chr(code) for code in range(0x20, 0x7F)]
 
 
+@pytest.mark.promise("L1")
 @pytest.mark.parametrize("start", ["/x", "/?x", "/#x"])
 @pytest.mark.parametrize("origin", ["", FRONTENDS[0]], ids=["app", "front-end"])
 def test_every_printable_character_but_five_is_accepted(origin: str, start: str) -> None:
@@ -228,6 +232,7 @@ def test_every_printable_character_but_five_is_accepted(origin: str, start: str)
     assert ("%" in refused) == (start == "/x"), "a path has complete escapes only"
 
 
+@pytest.mark.promise("L1")
 @settings(max_examples=2000, deadline=None)
 @given(
     st.sampled_from(["/", *FRONTENDS, *(f"{origin}/" for origin in FRONTENDS)]),

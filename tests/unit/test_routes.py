@@ -94,6 +94,7 @@ class TestHome:
         fields = re.findall("<li>(.*)</li>", visitor.get("/").text)
         assert fields == ["Spotify ID", "&lt;new&gt;_field"]
 
+    @pytest.mark.promise("G2")
     def test_a_picture_is_allowed_and_shown_only_from_spotify_or_the_simulator_in_use(
         self, visitor: GatewayVisitor, spotify: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -126,6 +127,7 @@ class TestHome:
         assert "User ID: pia.premium" in reply.text
         assert "Pia Premium" in reply.words
 
+    @pytest.mark.promise("H1")
     def test_names_from_spotify_are_escaped(self, visitor: GatewayVisitor) -> None:
         visitor.log_in("odd")
         reply = visitor.get("/")
@@ -166,6 +168,7 @@ class TestHome:
         assert visitor.get("/logout").status == 307
         assert SESSION not in visitor.cookies
 
+    @pytest.mark.promise("D3", "D4")
     @pytest.mark.parametrize(
         ("login_age", "cookie_age", "alive"),
         [
@@ -184,6 +187,7 @@ class TestHome:
         visitor.cookies[SESSION] = session_cookie(key, login_id, login_age, cookie_age)
         assert (visitor.see_id() == "pia.premium") is alive
 
+    @pytest.mark.promise("D3")
     def test_an_expired_item_counts_as_logged_out_before_it_is_deleted(
         self, visitor: GatewayVisitor, table: Table
     ) -> None:
@@ -235,6 +239,7 @@ class TestHome:
         }
         assert invoke(sent).user_id == "pia.premium"
 
+    @pytest.mark.promise("C7")
     @pytest.mark.parametrize(
         "around",
         [
@@ -252,6 +257,7 @@ class TestHome:
         cookie = around.format(ours=f"{SESSION}={visitor.cookies[SESSION]}")
         assert visitor.get("/", {"Cookie": cookie}).user_id == "pia.premium"
 
+    @pytest.mark.promise("C3", "C7")
     @pytest.mark.parametrize(
         "malformed",
         [
@@ -272,6 +278,7 @@ class TestHome:
 
 
 class TestLogin:
+    @pytest.mark.promise("A2")
     def test_a_login_requests_every_scope_with_state_and_challenge(self, visitor: GatewayVisitor) -> None:
         url = visitor.begin()
         query = query_of(url)
@@ -290,6 +297,7 @@ class TestLogin:
         assert len(query["code_challenge"]) == 43
         assert len(query["scope"].split()) == 17
 
+    @pytest.mark.promise("A5")
     def test_a_login_requests_only_the_configured_scopes(
         self, visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -325,6 +333,7 @@ class TestLogin:
         other = visitor.get("/login?show_dialog=yes&a=%0d%0ab").location
         assert other == "https://login.example.com/login?moved=1&show_dialog=yes&a=%0D%0Ab", "escaped again"
 
+    @pytest.mark.promise("A4")
     def test_a_login_takes_no_oauth_parameter_from_its_query(self, visitor: GatewayVisitor) -> None:
         reply = visitor.get("/login?redirect_uri=https://evil.example&client_id=x&scope=y&state=z")
         query, usual = query_of(reply.location), query_of(visitor.begin())
@@ -332,11 +341,13 @@ class TestLogin:
         for name in ("client_id", "redirect_uri", "response_type", "scope"):
             assert query[name] == usual[name]
 
+    @pytest.mark.promise("A1")
     def test_every_attempt_has_a_new_state_and_challenge(self, visitor: GatewayVisitor) -> None:
         queries = [query_of(visitor.begin()) for _ in range(20)]
         assert len({query["state"] for query in queries}) == 20
         assert len({query["code_challenge"] for query in queries}) == 20
 
+    @pytest.mark.promise("C4")
     def test_a_browser_keeps_five_attempts_at_most_and_under_1_kb_of_cookies(
         self, visitor: GatewayVisitor
     ) -> None:
@@ -348,11 +359,13 @@ class TestLogin:
         assert visitor.get(visitor.agree(urls[-5])).status == 307, "the fifth newest still works"
         assert visitor.get(visitor.agree(urls[-6])).status == 400, "the sixth newest was dropped"
 
+    @pytest.mark.promise("A3", "C1", "C2")
     def test_the_attempt_cookie_is_host_only_http_only_and_secure(self, visitor: GatewayVisitor) -> None:
         (line,) = visitor.get("/login").set_cookies
         assert line.startswith("__Host-spotify-login-")
         assert line.partition("; ")[2] == "Max-Age=600; Path=/; HttpOnly; SameSite=Lax; Secure"
 
+    @pytest.mark.promise("E4", "L12")
     def test_a_login_from_another_site_asks_a_logged_in_user_first(self, visitor: GatewayVisitor) -> None:
         foreign = {"Sec-Fetch-Site": "cross-site"}
         assert visitor.get("/login", foreign).status == 307, "a logged-out visitor is not asked"
@@ -364,6 +377,7 @@ class TestLogin:
             assert (reply.status, reply.set_cookies) == (200, []), "it also asks when it is reloaded"
             assert f"{STAGE_URL}/login" in reply.links
 
+    @pytest.mark.promise("F5")
     def test_a_login_at_another_host_is_redirected_once_to_the_apps_own_address(
         self, visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -376,6 +390,7 @@ class TestLogin:
 
 
 class TestCallback:
+    @pytest.mark.promise("D10")
     def test_a_callback_stores_the_user_and_redirects_home(
         self, visitor: GatewayVisitor, table: Table
     ) -> None:
@@ -387,11 +402,13 @@ class TestCallback:
         assert json.loads(item["profile"]["S"])["email"] == "pia@example.com"
         assert abs(int(item["expires_at"]["N"]) - time.time() - 30 * DAY) < 10
 
+    @pytest.mark.promise("C1", "C5")
     def test_a_login_opens_a_session_of_seven_days(self, visitor: GatewayVisitor) -> None:
         line = visitor.log_in().set_cookies[-1]
         assert line.startswith(f"{SESSION}=")
         assert line.partition("; ")[2] == f"Max-Age={7 * DAY}; Path=/; HttpOnly; SameSite=Lax; Secure"
 
+    @pytest.mark.promise("B7")
     @pytest.mark.parametrize(
         "query",
         [
@@ -415,6 +432,7 @@ class TestCallback:
         assert (reply.status, reply.set_cookies) == (400, [])
         assert table.items() == []
 
+    @pytest.mark.promise("B2")
     def test_a_callback_from_another_browser_is_rejected_and_the_attempt_stays_valid(
         self, visitor: GatewayVisitor, table: Table
     ) -> None:
@@ -428,6 +446,7 @@ class TestCallback:
         assert table.items() == []
         assert visitor.get(callback).status == 307, "its own browser can still finish it"
 
+    @pytest.mark.promise("B5")
     def test_an_attempt_expires_after_ten_minutes(self, visitor: GatewayVisitor) -> None:
         seal = Seal("login attempt", [SECRET_KEY])
         state = f"{'s' * 22}.{int(time.time()) - 601}"
@@ -439,6 +458,7 @@ class TestCallback:
             assert reply.status == 400
             assert "expired" in reply.words
 
+    @pytest.mark.promise("B8")
     def test_cancelling_stores_nothing_and_ends_the_attempt(
         self, visitor: GatewayVisitor, table: Table
     ) -> None:
@@ -456,12 +476,14 @@ class TestCallback:
         visitor.get(visitor.cancel(visitor.begin()))
         assert visitor.see_id() == "pia.premium"
 
+    @pytest.mark.promise("B9")
     def test_an_error_text_from_spotify_is_not_shown(self, visitor: GatewayVisitor) -> None:
         state = query_of(visitor.begin())["state"]
         reply = visitor.get(f"/callback?state={state}&error=%3Cb%3Eserver_error&error_description=%3Cb%3E")
         assert reply.status == 400
         assert "<b>" not in reply.text
 
+    @pytest.mark.promise("B4")
     def test_a_callback_reloaded_while_logged_in_redirects_home(
         self, visitor: GatewayVisitor, table: Table
     ) -> None:
@@ -472,6 +494,7 @@ class TestCallback:
         assert (reply.status, reply.location) == (307, f"{STAGE_URL}/")
         assert table.items() == before
 
+    @pytest.mark.promise("B4")
     def test_a_callback_reloaded_after_a_logout_is_rejected(
         self, visitor: GatewayVisitor, table: Table
     ) -> None:
@@ -491,6 +514,7 @@ class TestCallback:
         assert reply.status == 400
         assert f"{STAGE_URL}/" in reply.links
 
+    @pytest.mark.promise("A3", "B15")
     @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
     def test_two_attempts_in_one_browser_finish_in_either_order(
         self, visitor: GatewayVisitor, order: tuple[int, int]
@@ -499,6 +523,7 @@ class TestCallback:
         assert [visitor.get(callbacks[tab]).status for tab in order] == [307, 307]
         assert visitor.see_id() == "pia.premium"
 
+    @pytest.mark.promise("B12")
     def test_logging_in_again_ends_every_copy_of_the_old_cookie(self, visitor: GatewayVisitor) -> None:
         visitor.log_in()
         copy = GatewayVisitor(cookies=dict(visitor.cookies))
@@ -506,6 +531,7 @@ class TestCallback:
         assert visitor.see_id() == "pia.premium"
         assert copy.see_id() == "None"
 
+    @pytest.mark.promise("B12")
     def test_a_login_with_another_account_ends_the_old_session_but_keeps_its_item(
         self, visitor: GatewayVisitor, table: Table
     ) -> None:
@@ -521,6 +547,7 @@ class TestCallback:
         laptop.get("/logout")
         assert [item["account_id"]["S"] for item in table.items()] == ["d3v3l0pm3n7m0d3u53r000"]
 
+    @pytest.mark.promise("B12", "D5")
     def test_a_login_ends_no_session_on_another_device(self, visitor: GatewayVisitor) -> None:
         laptop = GatewayVisitor()
         laptop.log_in("premium")
@@ -528,6 +555,7 @@ class TestCallback:
             visitor.log_in("premium")
             assert laptop.see_id() == visitor.see_id() == "pia.premium"
 
+    @pytest.mark.promise("B4")
     def test_a_second_response_to_the_same_attempt_is_rejected(
         self, visitor: GatewayVisitor, log: list[dict[str, Any]]
     ) -> None:
@@ -545,6 +573,7 @@ class TestCallback:
         assert visitor.log_in("unlisted").status == 403
         assert visitor.see_id() == "pia.premium"
 
+    @pytest.mark.promise("B12")
     def test_a_login_replaces_and_ends_a_planted_session(self, visitor: GatewayVisitor, table: Table) -> None:
         attacker = GatewayVisitor()
         attacker.log_in("development")
@@ -555,6 +584,7 @@ class TestCallback:
         assert visitor.see_id() == "pia.premium"
         assert attacker.see_id() == "None", "a planted session ends when its browser logs in"
 
+    @pytest.mark.promise("D5")
     def test_browsers_of_one_user_share_the_login_id(self, visitor: GatewayVisitor, table: Table) -> None:
         visitor.log_in()
         elsewhere = GatewayVisitor()
@@ -564,6 +594,7 @@ class TestCallback:
 
 
 class TestLogout:
+    @pytest.mark.promise("E1", "E2")
     def test_a_logout_erases_the_user_and_ends_every_session(
         self, visitor: GatewayVisitor, table: Table
     ) -> None:
@@ -575,6 +606,7 @@ class TestLogout:
         assert table.items() == []
         assert [browser.see_id() for browser in (visitor, copy, elsewhere)] == ["None"] * 3
 
+    @pytest.mark.promise("E1")
     def test_a_copied_cookie_stays_invalid_after_a_logout_and_the_next_login(
         self, visitor: GatewayVisitor
     ) -> None:
@@ -586,6 +618,7 @@ class TestLogout:
         copy.get("/logout")
         assert visitor.see_id() == "pia.premium", "an ended session cannot end another one"
 
+    @pytest.mark.promise("C6")
     def test_a_logout_clears_the_cookie_with_the_attributes_it_was_set_with(
         self, visitor: GatewayVisitor
     ) -> None:
@@ -593,6 +626,7 @@ class TestLogout:
         (line,) = visitor.get("/logout").set_cookies
         assert line == f"{SESSION}=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax; Secure"
 
+    @pytest.mark.promise("E3")
     def test_a_logout_without_a_session_redirects_home_with_nothing_configured(self) -> None:
         reply = invoke(event("/logout"))
         assert (reply.status, reply.location, reply.set_cookies) == (307, f"{STAGE_URL}/", [])
@@ -606,6 +640,7 @@ class TestLogout:
         assert reply.set_cookies[0].startswith(f"{SESSION}=;")
         assert len(table.items()) == 1, "a duplicate cookie identifies no user"
 
+    @pytest.mark.promise("E4")
     @pytest.mark.parametrize(
         "headers",
         [
@@ -639,6 +674,7 @@ class TestLogout:
         visitor.get(link, headers)
         assert table.items() == [], "which confirms, whatever the browser says about the request"
 
+    @pytest.mark.promise("E4")
     @pytest.mark.parametrize(
         "headers",
         [
@@ -661,12 +697,14 @@ class TestLogout:
     ) -> None:
         assert visitor.send("/logout", headers).status == 307
 
+    @pytest.mark.promise("E8")
     def test_a_logout_clears_the_browsers_page_cache(self, visitor: GatewayVisitor) -> None:
         visitor.log_in()
         assert visitor.get("/logout").headers["clear-site-data"] == '"cache"'
         assert "clear-site-data" not in visitor.get("/").headers
 
 
+@pytest.mark.promise("E5")
 @pytest.mark.parametrize("path", ["/", "/login", "/callback?state=s&code=c", "/logout"])
 @pytest.mark.parametrize(
     "headers",
@@ -687,6 +725,7 @@ def test_a_prefetch_changes_nothing(
     assert len(table.items()) == 1
 
 
+@pytest.mark.promise("E8", "G1", "G2", "G3", "G4", "G5")
 @pytest.mark.parametrize("path", ["/", "/login", "/callback", "/logout", "/callback?state=s&code=c"])
 def test_every_response_has_the_security_headers(visitor: GatewayVisitor, path: str) -> None:
     headers = visitor.get(path).headers
@@ -703,6 +742,7 @@ def test_every_response_has_the_security_headers(visitor: GatewayVisitor, path: 
     assert not any(name.startswith("access-control-") for name in headers)
 
 
+@pytest.mark.promise("G1")
 def test_another_method_gets_an_error_page_with_the_same_headers(log: list[dict[str, Any]]) -> None:
     """Chalice would send JSON. API Gateway rejects other methods itself, before the app."""
     sent = event("/")
@@ -725,6 +765,7 @@ def test_a_content_type_in_the_request_is_ignored(visitor: GatewayVisitor, path:
     assert visitor.get(path, form).status == visitor.get(path, {}).status != 415
 
 
+@pytest.mark.promise("F4")
 def test_a_custom_domain_has_no_stage_in_its_links(table: Table) -> None:
     visitor = GatewayVisitor(home="https://login.example.com", domain="login.example.com", base="")
     assert visitor.log_in().location == "https://login.example.com/"
@@ -732,6 +773,7 @@ def test_a_custom_domain_has_no_stage_in_its_links(table: Table) -> None:
     assert links == {"https://login.example.com/login", "https://login.example.com/logout"}
 
 
+@pytest.mark.promise("F2")
 def test_no_request_header_changes_a_link(visitor: GatewayVisitor) -> None:
     forged = {
         "Host": "evil.example",

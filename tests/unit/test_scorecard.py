@@ -60,10 +60,12 @@ def changed_by_a_byte(text: str) -> list[str]:
 
 
 class TestStarting:
+    @pytest.mark.promise("A5")
     def test_the_default_scopes_are_the_17_of_the_web_api(self) -> None:
         assert len(EVERY_SCOPE.split()) == 17
         assert set(EVERY_SCOPE.split()) == SCOPES - {"app-remote-control", "streaming"}
 
+    @pytest.mark.promise("A6")
     def test_no_response_contains_a_secret_or_a_token(self, visitor: GatewayVisitor) -> None:
         replies: list[Reply] = []
         send = visitor.send
@@ -85,6 +87,7 @@ class TestStarting:
 
 
 class TestCallback:
+    @pytest.mark.promise("B1")
     @pytest.mark.parametrize("state", ["wrong", "x" * 22 + ".1795478400", ""])
     def test_an_unknown_state_is_rejected_before_spotify_is_called(
         self, visitor: GatewayVisitor, token_requests: Callable[[], int], state: str
@@ -93,6 +96,7 @@ class TestCallback:
         assert visitor.get(f"/callback?code=c&state={state}").status == 400
         assert token_requests() == 0
 
+    @pytest.mark.promise("B7")
     @pytest.mark.parametrize(
         "query",
         [
@@ -114,6 +118,7 @@ class TestCallback:
         assert (reply.status, reply.set_cookies, token_requests()) == (400, [], 0)
         assert visitor.get(callback).status == 307
 
+    @pytest.mark.promise("B3")
     def test_an_attackers_callback_starts_no_session_in_the_victims_browser(
         self, visitor: GatewayVisitor, table: Table, token_requests: Callable[[], int]
     ) -> None:
@@ -129,6 +134,7 @@ class TestCallback:
             assert visitor.see_id() == ("pia.premium" if victim_is_logged_in else "None")
         assert "d3v3l0pm3n7m0d3u53r000" not in str(table.items())
 
+    @pytest.mark.promise("B6")
     def test_an_attempt_cookie_with_a_changed_byte_is_rejected(
         self, visitor: GatewayVisitor, token_requests: Callable[[], int]
     ) -> None:
@@ -140,6 +146,7 @@ class TestCallback:
         assert token_requests() == 0
         assert visitor.get(callback).status == 307, "the unchanged cookie still works"
 
+    @pytest.mark.promise("B8")
     def test_an_error_with_a_wrong_state_is_rejected_like_any_wrong_state(
         self, visitor: GatewayVisitor
     ) -> None:
@@ -148,6 +155,7 @@ class TestCallback:
         wrong = visitor.get("/callback?code=c&state=wrong")
         assert (cancelled.status, cancelled.words) == (wrong.status, wrong.words)
 
+    @pytest.mark.promise("B14")
     def test_a_finished_login_leaves_no_code_or_state_in_a_url_or_page(self, visitor: GatewayVisitor) -> None:
         callback = visitor.agree(visitor.begin())
         query = query_of(callback)
@@ -160,6 +168,7 @@ class TestCallback:
             assert query["code"] not in page.text
             assert query["state"] not in page.text
 
+    @pytest.mark.promise("B13")
     def test_simultaneous_logins_in_threads_never_mix_up_users(self, table: Table, spotify: str) -> None:
         seen: list[tuple[str, str]] = []
 
@@ -179,6 +188,7 @@ class TestCallback:
 
 
 class TestCookies:
+    @pytest.mark.promise("C7")
     def test_a_session_cookie_with_a_changed_byte_counts_as_logged_out(self, visitor: GatewayVisitor) -> None:
         visitor.log_in()
         value = visitor.cookies[SESSION]
@@ -187,6 +197,7 @@ class TestCookies:
             reply = visitor.get("/", {"Cookie": f"{SESSION}={changed}"})
             assert (reply.status, reply.user_id) == (200, "None"), changed
 
+    @pytest.mark.promise("C8")
     def test_attempt_and_session_cookies_are_not_interchangeable(self, visitor: GatewayVisitor) -> None:
         visitor.log_in()
         callback = visitor.agree(visitor.begin())
@@ -195,6 +206,7 @@ class TestCookies:
         assert visitor.get("/", {"Cookie": f"{SESSION}={attempt}"}).user_id == "None"
         assert visitor.get(callback, {"Cookie": f"{name}={session}"}).status == 400
 
+    @pytest.mark.promise("C9", "D1")
     def test_a_session_cookie_contains_only_the_account_key_ids_and_times(
         self, visitor: GatewayVisitor, table: Table
     ) -> None:
@@ -209,6 +221,7 @@ class TestCookies:
 
 
 class TestSessions:
+    @pytest.mark.promise("D1")
     @pytest.mark.no_cover
     def test_10_000_login_ids_do_not_repeat(self) -> None:
         class Recorder:
@@ -223,6 +236,7 @@ class TestSessions:
         assert len(ids) == 10_000
         assert all(re.fullmatch(r"[\w-]{22}", login_id, re.ASCII) for login_id in ids), "128 bits"
 
+    @pytest.mark.promise("D2", "D7")
     def test_deleting_the_item_logs_the_user_out_at_the_next_request(
         self, visitor: GatewayVisitor, table: Table
     ) -> None:
@@ -230,6 +244,7 @@ class TestSessions:
         table.delete("7h3pr3m1uml1573n3r0000")
         assert visitor.see_id() == "None"
 
+    @pytest.mark.promise("D6", "D7")
     def test_a_rotated_key_keeps_sessions_valid_until_it_is_removed(
         self, visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -246,6 +261,7 @@ class TestSessions:
         visitor.cookies[SESSION] = before
         assert visitor.see_id() == "None"
 
+    @pytest.mark.promise("D8")
     def test_the_table_alone_is_not_enough_to_log_in(self, visitor: GatewayVisitor, table: Table) -> None:
         visitor.log_in()
         (item,) = table.items()
@@ -256,12 +272,14 @@ class TestSessions:
             assert visitor.get("/", {"Cookie": f"{SESSION}={forged}"}).user_id == "None"
         assert visitor.get("/", {"Cookie": f"{SESSION}={'.'.join(fields)}."}).user_id == "None"
 
+    @pytest.mark.promise("D9")
     @pytest.mark.no_cover
     def test_a_login_is_visible_to_the_very_next_request(self, visitor: GatewayVisitor) -> None:
         for number in range(200):
             visitor.log_in("development", f"user-{number}")
             assert visitor.see_id() == f"user-{number}"
 
+    @pytest.mark.promise("D9")
     def test_reads_are_strongly_consistent_and_use_the_table_itself(self) -> None:
         class Recorder:
             calls: list[dict[str, Any]] = []  # noqa: RUF012 - used by this test only
@@ -276,6 +294,7 @@ class TestSessions:
 
 
 class TestLogout:
+    @pytest.mark.promise("E3")
     @pytest.mark.parametrize("cookie", ["", "x", "x.y.z", "=", "%00", "a" * 4000])
     def test_a_logout_with_an_invalid_cookie_erases_nothing_and_redirects_home(
         self, visitor: GatewayVisitor, table: Table, cookie: str
@@ -285,6 +304,7 @@ class TestLogout:
         assert (reply.status, reply.location) == (307, f"{STAGE_URL}/")
         assert len(table.items()) == 1
 
+    @pytest.mark.promise("E7")
     def test_logging_out_twice_or_in_two_tabs_has_the_same_result(
         self, visitor: GatewayVisitor, table: Table
     ) -> None:
@@ -297,6 +317,7 @@ class TestLogout:
 
 
 class TestRedirects:
+    @pytest.mark.promise("F1")
     @pytest.mark.parametrize("path", ["/", "/login", "/callback", "/logout"])
     @pytest.mark.parametrize(
         "target",
@@ -310,6 +331,7 @@ class TestRedirects:
         location = reply.headers.get("location", f"{STAGE_URL}/").partition("?")[0]
         assert location in {f"{STAGE_URL}/", f"{spotify}/authorize"}
 
+    @pytest.mark.promise("H2")
     @pytest.mark.parametrize("ending", ["\r\n", "\n", "\r", "\u2028", "\u560a"])
     def test_no_line_break_in_a_request_reaches_a_response_header(
         self, visitor: GatewayVisitor, ending: str
@@ -324,6 +346,7 @@ class TestRedirects:
             assert "X: y" not in str(lines)
 
 
+@pytest.mark.promise("H4")
 @pytest.mark.parametrize("method", ["HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"])
 @pytest.mark.parametrize("path", ["/", "/login", "/callback", "/logout"])
 def test_methods_other_than_get_do_nothing(
@@ -338,6 +361,7 @@ def test_methods_other_than_get_do_nothing(
     assert len(table.items()) == 1
 
 
+@pytest.mark.promise("I2")
 def test_debug_logs_contain_no_personal_data_and_no_secret(
     visitor: GatewayVisitor, table: Table, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -365,6 +389,7 @@ def test_debug_logs_contain_no_personal_data_and_no_secret(
     assert not {secret for secret in secrets if secret in text}
 
 
+@pytest.mark.promise("D10")
 def test_a_stored_item_has_an_expiry_time(visitor: GatewayVisitor, table: Table) -> None:
     visitor.log_in()
     (item,) = table.items()
@@ -372,6 +397,7 @@ def test_a_stored_item_has_an_expiry_time(visitor: GatewayVisitor, table: Table)
     assert json.loads(item["profile"]["S"])["id"] == "pia.premium"
 
 
+@pytest.mark.promise("B1")
 def test_an_attempt_cookie_under_another_attempts_name_is_rejected(
     visitor: GatewayVisitor, token_requests: Callable[[], int]
 ) -> None:

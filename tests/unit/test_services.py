@@ -67,6 +67,7 @@ def test_a_parameter_cannot_turn_on_kept_access(on_lambda: Any) -> None:
     assert "TOKENS_KMS_ALIAS" not in services.settings(Deadline())
 
 
+@pytest.mark.promise("K2")
 @pytest.mark.parametrize("stage", ["dev", "prod"])
 def test_the_policy_allows_exactly_the_calls_that_the_app_makes(
     stage: str, table: Table, visitor: GatewayVisitor, on_lambda: Any, monkeypatch: pytest.MonkeyPatch
@@ -224,6 +225,7 @@ def test_a_failed_first_read_is_a_configuration_error_and_is_not_cached(
     assert config()
 
 
+@pytest.mark.promise("K1")
 def test_a_missing_setting_gives_an_error_page_and_one_log_line_that_names_it(
     visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch, log: list[dict[str, Any]]
 ) -> None:
@@ -314,6 +316,7 @@ with mock_aws():
 """
 
 
+@pytest.mark.promise("M1")
 def test_without_the_setting_nothing_of_kept_access_is_loaded_stored_or_called(
     settings: dict[str, str],
 ) -> None:

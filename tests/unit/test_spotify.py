@@ -57,6 +57,7 @@ def fetch_profile(script: Script) -> Profile:
     return client(script.serve()).fetch_profile("BQ-token")
 
 
+@pytest.mark.promise("A2", "J3")
 def test_a_code_is_exchanged_with_basic_authentication_and_its_verifier() -> None:
     script = Script([TOKEN])
     assert exchange(script) == "BQ-token"
@@ -88,6 +89,7 @@ def test_the_profile_is_requested_with_the_token() -> None:
     assert request.headers["Accept-Encoding"] == "identity"
 
 
+@pytest.mark.promise("B13")
 def test_a_cookie_from_one_login_is_not_sent_with_the_next() -> None:
     script = Script([(200, {**JSON, "Set-Cookie": "sp_t=of-one-visitor; Path=/"}, TOKEN[2])])
     spotify = client(script.serve())
@@ -96,6 +98,7 @@ def test_a_cookie_from_one_login_is_not_sent_with_the_next() -> None:
     assert all("Cookie" not in request.headers for request in script.requests)
 
 
+@pytest.mark.promise("J3")
 def test_proxy_variables_and_netrc_are_ignored(
     monkeypatch: pytest.MonkeyPatch, tmp_path: pytest.TempPathFactory
 ) -> None:
@@ -110,6 +113,7 @@ def test_proxy_variables_and_netrc_are_ignored(
     assert script.requests[0].headers["Authorization"] == "Bearer BQ-token"
 
 
+@pytest.mark.promise("J3")
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_a_redirect_is_not_followed(status: int) -> None:
     elsewhere = Script([TOKEN])
@@ -155,6 +159,7 @@ def test_a_failed_token_request_raises_a_specific_error_and_is_not_retried(
     assert len(script.requests) == 1
 
 
+@pytest.mark.promise("B11")
 @pytest.mark.parametrize(
     ("status", "text", "failure"),
     [
@@ -226,6 +231,7 @@ def test_a_code_is_sent_three_times_at_most_and_not_without_time_for_a_response(
     assert len(script.requests) == 4
 
 
+@pytest.mark.promise("I3")
 @pytest.mark.parametrize(
     ("path", "endpoint"),
     [
@@ -254,6 +260,7 @@ def test_a_failure_names_the_endpoint_without_the_id_of_anyone(
     assert failure.value.detail == f"{endpoint} connect"
 
 
+@pytest.mark.promise("J2")
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
@@ -353,6 +360,7 @@ def test_a_server_is_verified_with_a_folder_of_roots(
     assert client(f"https://127.0.0.1:{secure}").exchange("c", "v", "u").access_token == "BQ-token"
 
 
+@pytest.mark.promise("J3")
 def test_no_secret_is_sent_to_a_server_with_another_hosts_certificate(
     secure: int, certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -362,6 +370,7 @@ def test_no_secret_is_sent_to_a_server_with_another_hosts_certificate(
     assert failure.value.detail == "token SSLError"
 
 
+@pytest.mark.promise("J3")
 @pytest.mark.parametrize("packaged", [False, True])
 def test_no_secret_is_sent_to_a_server_with_an_untrusted_certificate(
     secure: int, packaged: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -417,6 +426,7 @@ class TestTokens:
         with pytest.raises(errors.SpotifyUnavailable):
             self.refresh((503, JSON, b'{"error": "invalid_grant"}'))
 
+    @pytest.mark.promise("M10")
     @pytest.mark.parametrize("failure", [(503, {}, b""), (429, {"Retry-After": "1"}, b"")])
     def test_a_refresh_is_not_repeated_after_a_failure(
         self, failure: tuple[int, dict[str, str], bytes]
@@ -426,6 +436,7 @@ class TestTokens:
             client(script.serve()).refresh(self.OLD)
         assert len(script.requests) == 1
 
+    @pytest.mark.promise("M11")
     def test_a_refresh_is_not_begun_without_time_for_a_response(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -466,6 +477,7 @@ class TestTokens:
         assert tokens.refresh_token == ""
         assert tokens.scope == EVERY_SCOPE
 
+    @pytest.mark.promise("M2")
     def test_a_repr_shows_no_token(self) -> None:
         assert "AQ" not in repr(self.OLD)
         assert "BQ" not in repr(self.OLD)

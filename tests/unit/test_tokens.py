@@ -128,6 +128,7 @@ def remember(visitor: Visitor) -> None:
 
 
 class TestStoring:
+    @pytest.mark.promise("M2")
     def test_a_login_stores_only_ciphertext_in_its_one_write(self, visitor: Visitor) -> None:
         callback = visitor.agree(visitor.begin())
         visitor.aws.calls.clear()
@@ -141,12 +142,14 @@ class TestStoring:
         assert stored["scope"] == EVERY_SCOPE
         assert time.time() + 3500 < stored["ends"] <= time.time() + 3600
 
+    @pytest.mark.promise("M6")
     def test_a_logout_erases_the_tokens_with_the_item(self, logged_in: Visitor) -> None:
         logged_in.aws.calls.clear()
         logged_in.get("/logout")
         assert logged_in.aws.calls == ["DeleteItem"]
         assert logged_in.kept.table.items() == []
 
+    @pytest.mark.promise("M14")
     def test_a_logout_forgets_the_access_token_of_this_user_only(self, logged_in: Visitor) -> None:
         memory = services._memory()
         other = Tokens("BQ-other", "", "", int(time.time()) + 60)
@@ -158,6 +161,7 @@ class TestStoring:
         assert memory.get(owner, ciphertext) is None
         assert memory.get(other_owner, b"x")
 
+    @pytest.mark.promise("M14")
     def test_a_logout_whose_response_is_lost_forgets_the_access_token(self, logged_in: Visitor) -> None:
         ciphertext, owner = logged_in.kept.item(PIA)["tokens"]["B"], Owner(PIA, Application.client_id)
         assert services._memory().get(owner, ciphertext)
@@ -166,6 +170,7 @@ class TestStoring:
         assert logged_in.kept.table.items() == []
         assert services._memory().get(owner, ciphertext) is None
 
+    @pytest.mark.promise("M1")
     def test_a_login_while_off_removes_tokens_and_lease(
         self, logged_in: Visitor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -174,6 +179,7 @@ class TestStoring:
         logged_in.log_in()
         assert not {"tokens", "refreshing"} & set(logged_in.kept.item(PIA))
 
+    @pytest.mark.promise("M7")
     def test_a_login_replaces_the_tokens_and_ends_a_lease(self, logged_in: Visitor) -> None:
         before = logged_in.kept.item(PIA)
         logged_in.kept.change(PIA, refreshing={"N": "1"})
@@ -183,6 +189,7 @@ class TestStoring:
         assert "refreshing" not in after
         assert after["login_id"] == before["login_id"]
 
+    @pytest.mark.promise("M12")
     @pytest.mark.parametrize("fault", [THROTTLED, Fault(400, "AccessDeniedException"), Fault(500)])
     def test_a_login_goes_on_if_its_tokens_cannot_be_encrypted_and_leaves_the_stored_ones(
         self, logged_in: Visitor, fault: Fault, log: list[dict[str, Any]]
@@ -238,6 +245,7 @@ class TestUsing:
     def test_a_visitor_who_is_not_logged_in_is_sent_to_log_in(self, visitor: Visitor) -> None:
         assert visitor.token().location == f"{STAGE_URL}/login?return_to=%2Ftoken"
 
+    @pytest.mark.promise("M1")
     def test_without_the_setting_a_token_is_a_configuration_error(
         self, logged_in: Visitor, monkeypatch: pytest.MonkeyPatch, log: list[dict[str, Any]]
     ) -> None:
@@ -251,6 +259,7 @@ class TestUsing:
         assert logged_in.token(scope="streaming").status == 500
         assert log[-1]["settings"] == ["SPOTIFY_SCOPE"]
 
+    @pytest.mark.promise("M8")
     def test_a_scope_that_was_not_granted_is_a_page_with_a_link_to_log_in_and_return(
         self, visitor: Visitor, monkeypatch: pytest.MonkeyPatch, log: list[dict[str, Any]]
     ) -> None:
@@ -278,6 +287,7 @@ class TestUsing:
         assert visitor.aws.calls == ["GetItem"]
         assert visitor.see_id() == "pia.premium"
 
+    @pytest.mark.promise("M3")
     def test_a_ciphertext_of_another_user_is_not_used(self, logged_in: Visitor) -> None:
         pia, own = logged_in.kept.item(PIA)["tokens"], "account-of-other"
         logged_in.log_in(user_id="other")
@@ -286,6 +296,7 @@ class TestUsing:
         assert logged_in.token().status == 403
         assert logged_in.kept.item(own)["tokens"] == pia, "and not removed"
 
+    @pytest.mark.promise("M3")
     def test_a_ciphertext_of_another_table_is_not_used(
         self, logged_in: Visitor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -303,6 +314,7 @@ class TestUsing:
         assert logged_in.see_id() == "pia.premium"
         assert logged_in.token().status == 403
 
+    @pytest.mark.promise("M3")
     def test_a_ciphertext_of_another_key_is_not_used(self, logged_in: Visitor) -> None:
         kms, context = boto3.client("kms"), {"table": logged_in.kept.table.name}
         other, text = kms.create_key()["KeyMetadata"]["KeyId"], json.dumps(logged_in.kept.read(PIA))
@@ -311,6 +323,7 @@ class TestUsing:
         forget()
         assert logged_in.token().status == 503, "it would be 403 with KMS's own error code"
 
+    @pytest.mark.promise("M3")
     @pytest.mark.parametrize("in_memory", [True, False])
     def test_tokens_of_another_spotify_app_are_neither_sent_nor_removed(
         self, logged_in: Visitor, monkeypatch: pytest.MonkeyPatch, in_memory: bool
@@ -342,6 +355,7 @@ class TestUsing:
         assert logged_in.token().status == 403
         assert logged_in.see_id() == "pia.premium"
 
+    @pytest.mark.promise("M12")
     @pytest.mark.parametrize(
         "code", ["ThrottlingException", "AccessDeniedException", "DisabledException", "NotFoundException"]
     )
@@ -356,6 +370,7 @@ class TestUsing:
         logged_in.get("/logout")
         assert logged_in.kept.table.items() == []
 
+    @pytest.mark.promise("M2")
     def test_no_log_page_repr_or_cookie_contains_a_token_at_debug_level(
         self, visitor: Visitor, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
     ) -> None:
@@ -405,6 +420,7 @@ class TestRefreshing:
         assert logged_in.aws.calls == ["GetItem", "UpdateItem", "Decrypt", "Encrypt", "UpdateItem"]
         assert "refreshing" not in logged_in.kept.item(PIA)
 
+    @pytest.mark.promise("M13")
     def test_a_refresh_leaves_the_login_as_it_is(self, logged_in: Visitor) -> None:
         before = logged_in.kept.item(PIA)
         logged_in.kept.age(PIA)
@@ -432,6 +448,7 @@ class TestRefreshing:
         assert logged_in.refreshes == 0
         assert "UpdateItem" not in logged_in.aws.calls
 
+    @pytest.mark.promise("M8")
     def test_withdrawn_consent_removes_the_tokens_once_keeps_the_login_and_does_not_redirect(
         self, logged_in: Visitor, log: list[dict[str, Any]]
     ) -> None:
@@ -446,6 +463,7 @@ class TestRefreshing:
         assert logged_in.see_id() == "pia.premium"
         assert "keeps access" not in logged_in.get("/").words
 
+    @pytest.mark.promise("M9")
     def test_a_wrong_client_secret_removes_nothing_and_logs_no_one_out(
         self, logged_in: Visitor, monkeypatch: pytest.MonkeyPatch, log: list[dict[str, Any]]
     ) -> None:
@@ -461,6 +479,7 @@ class TestRefreshing:
         logged_in.kept.change(PIA, refreshing=None)
         assert logged_in.token().status == 200
 
+    @pytest.mark.promise("M10")
     @pytest.mark.parametrize(
         ("form", "wait"),
         [
@@ -486,6 +505,7 @@ class TestRefreshing:
         logged_in.kept.change(PIA, refreshing={"N": str(time.time_ns() // 1000 - 1)})  # the pause is over
         assert logged_in.token().status == 200
 
+    @pytest.mark.promise("M10")
     @pytest.mark.parametrize("what", ["Spotify", "the client secret", "Decrypt", "Encrypt", "UpdateItem"])
     def test_a_failed_refresh_leaves_the_old_token_in_use_until_it_expires(
         self, logged_in: Visitor, what: str, monkeypatch: pytest.MonkeyPatch, log: list[dict[str, Any]]
@@ -504,6 +524,7 @@ class TestRefreshing:
         assert (log[-1]["event"], log[-1]["outcome"]) == ("access", "failed")
         assert logged_in.token().text == token, "no other request tries again so soon"
 
+    @pytest.mark.promise("M11")
     def test_a_refresh_whose_write_gets_no_response_but_takes_effect_succeeds(
         self, logged_in: Visitor
     ) -> None:
@@ -513,6 +534,7 @@ class TestRefreshing:
         assert logged_in.kept.read(PIA)["access_token"] == token
         assert logged_in.refreshes == 1
 
+    @pytest.mark.promise("M11")
     def test_a_refresh_whose_last_attempt_to_write_takes_effect_without_a_response_succeeds(
         self, logged_in: Visitor
     ) -> None:
@@ -522,12 +544,14 @@ class TestRefreshing:
         assert logged_in.token().text == logged_in.kept.read(PIA)["access_token"]
         assert logged_in.refreshes == 1
 
+    @pytest.mark.promise("M11")
     def test_a_lease_whose_response_is_lost_is_still_taken(self, logged_in: Visitor) -> None:
         logged_in.kept.age(PIA)
         logged_in.aws.faults["UpdateItem"] = [Fault(500, applied=True)]
         assert logged_in.token().status == 200
         assert logged_in.refreshes == 1
 
+    @pytest.mark.promise("M11")
     def test_a_refresh_that_cannot_be_stored_is_a_storage_error_and_nothing_is_lost(
         self, logged_in: Visitor, log: list[dict[str, Any]]
     ) -> None:
@@ -539,6 +563,7 @@ class TestRefreshing:
         logged_in.kept.change(PIA, refreshing=None)
         assert logged_in.token().status == 200
 
+    @pytest.mark.promise("M16")
     def test_a_token_that_spotify_rejected_is_refreshed_if_it_is_still_stored(
         self, logged_in: Visitor
     ) -> None:
@@ -550,6 +575,7 @@ class TestRefreshing:
         assert logged_in.token(rejected=[after, before]).text not in {after, before}
         assert logged_in.refreshes == 2
 
+    @pytest.mark.promise("M16")
     def test_a_request_that_has_refreshed_does_not_refresh_again(self, logged_in: Visitor) -> None:
         user = services.current_user(_request(logged_in))
         assert user is not None
@@ -559,6 +585,7 @@ class TestRefreshing:
             services.access_token(user, rejected=second)
         assert logged_in.refreshes == 1
 
+    @pytest.mark.promise("M5")
     def test_a_request_waits_for_the_holder_of_a_lease_and_takes_over_once_it_has_expired(
         self, logged_in: Visitor
     ) -> None:
@@ -569,6 +596,7 @@ class TestRefreshing:
         assert time.monotonic() - started > 1.4
         assert logged_in.refreshes == 1
 
+    @pytest.mark.promise("M5")
     def test_a_lease_outlasts_the_longest_refresh_of_its_holder(self, logged_in: Visitor) -> None:
         logged_in.kept.age(PIA)
         user = services.current_user(_request(logged_in))
@@ -586,6 +614,7 @@ class TestRefreshing:
         lease = float(logged_in.kept.item(PIA)["refreshing"]["N"]) / 1e6
         assert lease - time.time() > deadlines[-1].left() + 5, "with room for clocks that differ"
 
+    @pytest.mark.promise("M5")
     def test_requests_of_the_same_microsecond_do_not_share_a_lease(
         self, logged_in: Visitor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -622,6 +651,7 @@ class TestRefreshing:
         assert logged_in.refreshes == 0
         assert "refreshing" not in logged_in.kept.item(PIA)
 
+    @pytest.mark.promise("M11")
     def test_a_refresh_is_not_sent_if_lease_and_decryption_leave_too_little_time(
         self, logged_in: Visitor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -637,6 +667,7 @@ class TestRefreshing:
         logged_in.kept.change(PIA, refreshing=None)
         assert logged_in.token().status == 200
 
+    @pytest.mark.promise("M5")
     def test_a_request_that_has_waited_too_long_is_a_503_until_the_lease_expires(
         self, logged_in: Visitor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -648,6 +679,7 @@ class TestRefreshing:
         assert 8 <= int(reply.headers["retry-after"]) <= 15
         assert logged_in.refreshes == 0
 
+    @pytest.mark.promise("M6", "M13")
     @pytest.mark.parametrize("status", ["200", "503", "400"])
     def test_a_logout_during_a_refresh_is_final_however_the_refresh_ends(
         self, logged_in: Visitor, status: str
@@ -667,6 +699,7 @@ class TestRefreshing:
         logout.join()
         assert logged_in.kept.table.items() == []
 
+    @pytest.mark.promise("M6")
     def test_a_logout_while_a_request_waits_sends_it_to_log_in(self, logged_in: Visitor) -> None:
         logged_in.kept.age(PIA)
         logged_in.kept.change(PIA, refreshing={"N": f"{time.time_ns() // 1000 + 15_000_000}.5"})
@@ -682,6 +715,7 @@ class TestRefreshing:
         assert logged_in.token().text == logged_in.kept.read(PIA)["access_token"]
         assert logged_in.refreshes == 0
 
+    @pytest.mark.promise("M16")
     def test_a_rejected_token_is_not_used_while_another_request_refreshes(self, logged_in: Visitor) -> None:
         token = logged_in.token().text
         logged_in.kept.change(PIA, refreshing={"N": str((time.time_ns() + 3 * 10**9) // 1000)})
@@ -692,6 +726,7 @@ class TestRefreshing:
 class TestMemory:
     A, B = Owner("a", "app"), Owner("b", "app")
 
+    @pytest.mark.promise("M14")
     def test_it_holds_no_refresh_token_and_forgets_what_has_expired(self) -> None:
         memory, now = Memory(), int(time.time())
         memory.put(self.A, b"1", Tokens("BQ", "AQ", "", now + 60))
@@ -702,6 +737,7 @@ class TestMemory:
         assert memory.get(Owner("a", "another app"), b"1") is None
         assert "AQ" not in str([vars(access) for access in memory._known.values()])
 
+    @pytest.mark.promise("M14")
     def test_it_forgets_the_oldest_of_too_many(self) -> None:
         memory, tokens = Memory(), Tokens("BQ", "", "", int(time.time()) + 60)
         for number in [*range(MOST_REMEMBERED), 0, 0, MOST_REMEMBERED]:

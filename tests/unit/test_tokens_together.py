@@ -412,6 +412,7 @@ def check(scene: Scene) -> None:
 EXPLORE = settings(phases=[Phase.generate])
 
 
+@pytest.mark.promise("M5", "M6", "M7", "M13")
 @settings(EXPLORE, max_examples=100)
 @given(st.data(), st.booleans(), st.sampled_from([-1, 90]), st.booleans(), st.integers(0, 2))
 def test_no_interleaving_loses_access_restores_a_login_or_refreshes_twice(
@@ -425,6 +426,7 @@ def test_no_interleaving_loses_access_restores_a_login_or_refreshes_twice(
     check(scene)
 
 
+@pytest.mark.promise("M4")
 @settings(EXPLORE, max_examples=30)
 @given(st.data(), st.booleans(), st.sampled_from([-1, 90]))
 def test_however_three_requests_interleave_one_refreshes_and_none_fails(

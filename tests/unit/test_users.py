@@ -82,6 +82,7 @@ class TestRemember:
         expires_at = int((table.get("pia-1") or {})["expires_at"]["N"])
         assert abs(expires_at - time.time() - LIFETIME) < 5
 
+    @pytest.mark.promise("D10")
     @pytest.mark.parametrize(
         "attribute",
         [
@@ -114,12 +115,14 @@ class TestEnd:
         assert users.find(pia(login_id, "phone")) is None
         assert users.find(pia(login_id, "laptop")) == Found(PIA, b"")
 
+    @pytest.mark.promise("B12")
     def test_the_write_that_stores_a_login_also_ends_the_replaced_session(self, users: Users) -> None:
         login_id = users.remember(PIA)
         assert users.remember(PIA, replaced=pia(login_id, "old")) == login_id
         assert users.find(pia(login_id, "old")) is None
         assert users.find(pia(login_id, "other")) == Found(PIA, b"")
 
+    @pytest.mark.promise("D5")
     @pytest.mark.parametrize("login_again", [True, False], ids=["by a login", "by another account's login"])
     def test_a_full_set_of_ended_sessions_is_emptied_and_the_login_id_changes(
         self, users: Users, table: Table, login_again: bool
@@ -135,6 +138,7 @@ class TestEnd:
         assert item["login_id"]["S"] != login_id
         assert "ended" not in item
 
+    @pytest.mark.promise("E1")
     def test_an_ended_session_cannot_end_others_even_if_the_set_is_full(
         self, users: Users, table: Table
     ) -> None:
@@ -158,6 +162,7 @@ class TestForget:
         assert users.forget(pia(users.remember(PIA)))
         assert table.items() == []
 
+    @pytest.mark.promise("E1")
     def test_an_ended_session_cannot_delete_the_item(self, users: Users, table: Table) -> None:
         login_id = users.remember(PIA)
         users.end(pia(login_id, "ended"))
@@ -248,6 +253,7 @@ class TestFaults:
         with pytest.raises(UsersUnavailable):
             call()
 
+    @pytest.mark.promise("J1")
     def test_no_call_starts_without_time_to_finish(self, users: Users, dynamodb: FaultyDynamoDB) -> None:
         with pytest.raises(UsersUnavailable) as failure:
             Users(users._table._client, TABLE, Deadline(time.monotonic() + 2.9)).remember(PIA)
