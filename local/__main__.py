@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 from chalicelib import config
@@ -30,6 +31,32 @@ INDENT = "\n" + " " * 11
 GRACE = 5.0
 """Seconds that the app has to exit before it is killed."""
 
+CLIENT = ("SPOTIFY_CLIENT_ID", "SPOTIFY_CLIENT_SECRET")
+SIMULATED = {**dict.fromkeys(CLIENT, "simulated"), "SPOTIFY_ACCOUNTS_URL": "", "SPOTIFY_API_URL": ""}
+"""Stands for the settings that the simulated Spotify will supply."""
+
+ENDPOINT = "It must be a URL, such as http://127.0.0.1:8000."
+COPY = "It must be printable ASCII, as in Spotify's dashboard."
+RULES = {
+    "SPOTIFY_CLIENT_ID": COPY,
+    "SPOTIFY_CLIENT_SECRET": COPY,
+    "SPOTIFY_REDIRECT_URI": "It must use https, or http on this machine's loopback address, and end in /callback.",
+    "SPOTIFY_SCOPE": "It must list scopes with one space between them, or be only the word none.",
+    "SECRET_KEY": "It must have 32 bytes or more, 8 different characters or more, and no comma.",
+    "SECRET_KEY_FALLBACKS": "Each key must have 32 bytes or more, and commas must separate them.",
+    "FRONTEND_ORIGINS": (
+        "It must list origins such as {host}:3000, with commas between them and no slash at the end. "
+        "Each must use https, or be the app's own address, {host}, with another port."
+    ),
+    "USERS_TABLE": "It must have 3 to 255 letters, digits, dots, hyphens and underscores.",
+    "TOKENS_KMS_ALIAS": "It must be the alias of a KMS key. Use one such as alias/tokens.",
+    "SPOTIFY_ACCOUNTS_URL": f"It must be {config.ACCOUNTS_URL}, or a simulator such as http://127.0.0.1:8888.",
+    "SPOTIFY_API_URL": f"It must be {config.API_URL}, or a simulator such as http://127.0.0.1:8888.",
+    "AWS_SECRET_ACCESS_KEY": "It must be set because AWS_ACCESS_KEY_ID is.",
+    **dict.fromkeys(config.ENDPOINTS, ENDPOINT),
+}
+"""What makes each setting usable."""
+
 
 def main() -> int:
     """Run until a signal arrives. Returns the exit status."""
@@ -40,12 +67,14 @@ def main() -> int:
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"):
         signal.signal(getattr(signal, name), lambda *_: stop.set())
 
-    problem = _problem(named)
+    problem = _port_problem(named)
+    environment = {} if problem else _environment()
+    problem = problem or _problem(environment, int(named))
     if problem:
         print(problem, file=sys.stderr)
         return 2
     port = int(named)
-    environment, notes = _environment(port)
+    notes = [_provide_spotify(environment, port), *_scope_note(environment), _provide_aws(environment)]
     if stop.is_set():
         return 0
     command = [sys.executable, "-m", "local.server", "--host", HOST, "--port", str(port)]
@@ -62,8 +91,8 @@ def main() -> int:
     return 0 if stop.is_set() else 1
 
 
-def _problem(named: str) -> str:
-    """Why the app cannot start and what to do about it; empty if it can start."""
+def _port_problem(named: str) -> str:
+    """Why the port cannot be used and what to do about it; empty if it can."""
     if not (named.isascii() and named.isdigit() and 0 < int(named) < 65536):
         return f"{named!r} is not a port number. Choose one from 1 to 65535:\n\n    make run PORT=5001"
     port = int(named)
@@ -73,47 +102,73 @@ def _problem(named: str) -> str:
             f"    make run PORT={another(port)}\n\n"
             "On a Mac, AirPlay Receiver uses port 5000. You can turn it off in System Settings."
         )
-    names = ("SPOTIFY_CLIENT_ID", "SPOTIFY_CLIENT_SECRET")
-    missing = [name for name in names if not os.environ.get(name)]
+    return ""
+
+
+def _problem(environment: Mapping[str, str], port: int) -> str:
+    """Which settings the app cannot use, why, and what to do about each; empty if it can use all."""
+    settings = _settings(environment)
+    missing = [name for name in CLIENT if not config.read(settings, name)]
     if len(missing) == 1:
-        (given,) = set(names) - set(missing)
+        (given,) = set(CLIENT) - set(missing)
         return (
             f"{given} is set, but {missing[0]} is not. To use your Spotify app, set both. "
             f"To use the simulated Spotify, unset {given}:\n\n    unset {given}"
         )
-    name = "SPOTIFY_REDIRECT_URI"
-    redirect_uri = os.environ.get(name, "")
-    if name in config.faults({name: redirect_uri}):
-        return (
-            f"{name} is {redirect_uri!r}, which is not a valid redirect URI for this app. "
-            "It must use https, or http on this machine's loopback address, and end in /callback. "
-            f"Correct it, or unset it:\n\n    unset {name}"
-        )
-    parts = urlsplit(redirect_uri)
-    if parts.scheme == "http" and (parts.port or 80) != port:
-        return (
-            f"{name} is {redirect_uri!r}, but make run uses port {port}. "
-            f"Unset it, or use the same port:\n\n    make run PORT={parts.port or 80}"
-        )
-    return _alias_problem(_configured(os.environ, "TOKENS_KMS_ALIAS"))
+    settings = {**settings, **(SIMULATED if missing else {})}
+    faults, origin, path = config.faults(settings), f"http://{HOST}:{port}", ""
+    if "SPOTIFY_REDIRECT_URI" not in faults:
+        origin, path = config.own_address(settings) or (origin, path)
+    if not config.are_usable(config.read(settings, "FRONTEND_ORIGINS"), origin):
+        faults = sorted({*faults, "FRONTEND_ORIGINS"})
+    host = re.sub(r":\d+$", "", origin)
+    return "\n\n".join(
+        [*_unreachable(origin, path, port), *(_fault(name, settings, host) for name in faults)]
+    )
 
 
-def _alias_problem(alias: str) -> str:
-    name = "TOKENS_KMS_ALIAS"
-    if name in config.faults({name: alias}):
-        return (
-            f"{name} is {alias!r}, which is not the alias of a KMS key. Use one such as alias/tokens:\n\n"
-            f"    export {name}=alias/tokens"
-        )
-    return ""
+def _fault(name: str, settings: Mapping[str, str], host: str) -> str:
+    """What is wrong with a setting, and what to do about it. A secret is not shown."""
+    value = config.read(settings, name)
+    fault = "is missing" if not value else "is not usable" if "SECRET" in name else f"is {value!r}"
+    message = f"{name} {fault}. {RULES[name].format(host=host)}"
+    if name in _overriding():
+        return f"{message} Correct it in .chalice/config.json."
+    return f"{message} Correct it, or unset it:\n\n    unset {name}" if value else f"{message} Set it."
 
 
-def _environment(port: int) -> tuple[dict[str, str], list[str]]:
-    """Start or create what is missing. Returns the app's environment and the notes of the banner."""
+def _unreachable(origin: str, path: str, port: int) -> Iterator[str]:
+    """Why Spotify's redirect to this address would not reach the app, and what to do about it; nothing if it would."""
+    parts, uri = urlsplit(origin), f"SPOTIFY_REDIRECT_URI is '{origin}{path}/callback', but"
+    named, unset = parts.port or {"http": 80, "https": 443}[parts.scheme], "unset SPOTIFY_REDIRECT_URI"
+    if parts.scheme == "https":  # by a proxy, which may also remove a path
+        if parts.hostname in (HOST, "localhost") and not answers(named):
+            proxy = f"make run serves http, and no proxy serves https at port {named}."
+            yield f"{uri} {proxy} Start one, or unset it:\n\n    {unset}"
+    elif named != port:
+        fix = f"Unset it, or use the same port:\n\n    make run PORT={named}"
+        yield f"{uri} make run uses port {port}. {fix}"
+    elif parts.hostname == "::1" or path:
+        yield f"{uri} make run serves only http://{HOST}:{port}/callback. Unset it:\n\n    {unset}"
+
+
+def _environment() -> dict[str, str]:
+    """The app's environment, except for what the servers supply that are started with it."""
+    from local import aws
+
     environment = dict(os.environ)
     environment["MAKE_RUN"] = "yes"  # local/server.py then exits with this process
-    environment["SECRET_KEY"] = environment.get("SECRET_KEY") or _secret_key()
-    return environment, [_provide_spotify(environment, port), _provide_aws(environment)]
+    if not config.read(_settings(environment), "SECRET_KEY"):
+        environment["SECRET_KEY"] = _secret_key()
+    aws.isolate(os.environ)  # this process calls only the servers that it starts
+    url = _aws_url(environment)
+    if not url:
+        aws.isolate(environment)
+        return environment
+    aws.bypass_proxies(environment)
+    if re.match(r"https?://(127\.0\.0\.1|localhost)\b", url) and not environment.get("AWS_PROFILE"):
+        environment |= {**aws.CREDENTIALS, **environment}  # clients of an emulator need them too
+    return environment
 
 
 def _secret_key() -> str:
@@ -128,8 +183,9 @@ def _secret_key() -> str:
 
 
 def _provide_spotify(environment: dict[str, str], port: int) -> str:
-    redirect_uri = environment.get("SPOTIFY_REDIRECT_URI") or f"http://{HOST}:{port}/callback"
-    if environment.get("SPOTIFY_CLIENT_ID"):
+    settings = _settings(environment)
+    redirect_uri = config.read(settings, "SPOTIFY_REDIRECT_URI") or f"http://{HOST}:{port}/callback"
+    if config.read(settings, "SPOTIFY_CLIENT_ID"):
         warning = ""
         if redirect_uri.startswith("http://localhost"):
             warning = f"{INDENT}Spotify rejects new localhost URIs. Use 127.0.0.1, unless yours is already registered."
@@ -150,32 +206,51 @@ def _provide_spotify(environment: dict[str, str], port: int) -> str:
     return f"Spotify:   simulated, at {url}{INDENT}{real}"
 
 
+def _scope_note(environment: Mapping[str, str]) -> list[str]:
+    """A warning about scopes that only a newer Spotify could know."""
+    from simulator.spotify import SCOPES
+
+    unknown = sorted({*config.read(_settings(environment), "SPOTIFY_SCOPE").split()} - SCOPES)
+    warning = f"which may not exist.{INDENT}Then Spotify rejects every login. Separate scopes by spaces."
+    return [f"Scopes:    SPOTIFY_SCOPE names {' '.join(unknown)}, {warning}"] if unknown else []
+
+
 def _provide_aws(environment: dict[str, str]) -> str:
     from local import aws
 
-    aws.isolate(os.environ)  # this process calls only the servers that it starts
-    url = environment.get("AWS_ENDPOINT_URL_DYNAMODB") or environment.get("AWS_ENDPOINT_URL")
-    table, alias = _configured(environment, "USERS_TABLE"), _configured(environment, "TOKENS_KMS_ALIAS")
+    settings, url = _settings(environment), _aws_url(environment)
+    table, alias = config.read(settings, "USERS_TABLE"), config.read(settings, "TOKENS_KMS_ALIAS")
     kept = f"{INDENT}Kept access is encrypted with a KMS key in memory, {alias}." if alias else ""
     if url:
-        aws.bypass_proxies(environment)
-        if urlsplit(url).hostname in (HOST, "localhost") and not environment.get("AWS_PROFILE"):
-            environment |= {**aws.CREDENTIALS, **environment}  # clients of an emulator need them too
         if not alias or environment.get("AWS_ENDPOINT_URL_KMS") or environment.get("AWS_ENDPOINT_URL"):
             return f"DynamoDB:  yours, at {url}"
         environment["AWS_ENDPOINT_URL_KMS"] = aws.start(table, alias)
         return f"DynamoDB:  yours, at {url}{kept}"
 
-    aws.isolate(environment)
     environment["AWS_ENDPOINT_URL"] = aws.start(table, alias)
     return f"DynamoDB:  in memory. Its data is lost when you stop the app.{kept}"
 
 
-def _configured(environment: Mapping[str, str], name: str) -> str:
-    """A setting as `chalice local` sees it: .chalice/config.json overrides the environment."""
-    shared = json.loads(CONFIG.read_text(encoding="utf-8"))
-    stage = shared["stages"]["dev"]["environment_variables"]
-    return config.read({**environment, **shared["environment_variables"], **stage}, name)
+def _aws_url(environment: Mapping[str, str]) -> str:
+    """The user's own DynamoDB, if any."""
+    return environment.get("AWS_ENDPOINT_URL_DYNAMODB") or environment.get("AWS_ENDPOINT_URL") or ""
+
+
+def _settings(environment: Mapping[str, str]) -> Mapping[str, str]:
+    """The settings as `chalice local` sees them: .chalice/config.json overrides the environment."""
+    return {**environment, **_overriding()}
+
+
+def _overriding() -> Mapping[str, str]:
+    """The variables in .chalice/config.json."""
+    try:
+        shared = json.loads(CONFIG.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as failure:
+        sys.exit(
+            f"Could not read .chalice/config.json: {failure}. Correct it, and run this again:\n\n    make run"
+        )
+    stage = shared.get("stages", {}).get("dev", {})
+    return {**shared.get("environment_variables", {}), **stage.get("environment_variables", {})}
 
 
 def _watch(app: subprocess.Popen[bytes], stop: threading.Event, port: int, notes: list[str]) -> None:

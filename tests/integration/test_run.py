@@ -33,7 +33,7 @@ from tests.support.servers import (
     running,
     wait_until_served,
 )
-from tests.support.visitor import HttpVisitor
+from tests.support.visitor import HttpVisitor, query_of
 
 PARTS = ("app.py", "chalicelib", ".chalice", "deploy", "local", "simulator")
 
@@ -328,6 +328,58 @@ def test_a_redirect_uri_with_another_port_is_an_error(clone: Path) -> None:
     assert program.output.startswith(
         "SPOTIFY_REDIRECT_URI is 'http://127.0.0.1:5000/callback', but make run uses port 5123."
     )
+
+
+REAL = {"SPOTIFY_CLIENT_ID": "the-id", "SPOTIFY_CLIENT_SECRET": "the-secret"}
+
+
+def test_each_faulty_setting_has_its_message(clone: Path) -> None:
+    given = {
+        "SPOTIFY_REDIRECT_URI": "https://localhost:1/callback",
+        "FRONTEND_ORIGINS": "*",
+        "SECRET_KEY": "x",
+    }
+    path = clone / ".chalice" / "config.json"
+    save(path, path.read_text().replace('"spotify-login-users-dev"', '"a b"'))
+    with run(clone, free_port(), given) as program:
+        assert program.wait() == 2
+    assert re.findall(r"(?m)^(\w+) is ", program.output) == [*given, "USERS_TABLE"]
+    assert program.output.endswith("hyphens and underscores. Correct it in .chalice/config.json.\n")
+    save(path, "{")
+    with run(clone, free_port()) as program:
+        assert program.wait() == 1
+    assert program.output.startswith("Could not read .chalice/config.json: Expecting property name")
+
+
+def test_settings_with_which_the_app_can_serve_are_accepted(clone: Path) -> None:
+    port = free_port()
+    with socket.socket() as proxy:
+        proxy.bind(("127.0.0.1", 0))
+        proxy.listen()
+        for redirect_uri in (
+            "https://tunnel.example/app/callback",
+            f"https://localhost:{proxy.getsockname()[1]}/app/callback",
+            f"http://localhost:{port}/callback",
+        ):
+            given = {"SPOTIFY_REDIRECT_URI": redirect_uri, "SECRET_KEY": " ", "SPOTIFY_API_URL": "unused"}
+            with run(
+                clone, port, {**given, "AWS_ACCESS_KEY_ID": "unused", "AWS_ENDPOINT_URL_KMS": "un used"}
+            ) as program:
+                ports_of(program)
+                moved = requests.get(f"http://127.0.0.1:{port}/", allow_redirects=False, timeout=30)
+                assert moved.headers["Location"] == redirect_uri.replace("callback", "?moved=1")
+
+
+@pytest.mark.parametrize(
+    "scope", ["user-read-email,user-read-private", "user-read-email+streaming", "future"]
+)
+def test_a_scope_that_spotify_may_not_know_is_a_warning(clone: Path, scope: str) -> None:
+    port = free_port()
+    with run(clone, port, {**REAL, "SPOTIFY_SCOPE": f"streaming user-read-email {scope}"}) as program:
+        banner = program.wait_for(r"(?s)Log in at.*Ctrl-C")[0]
+        assert f"SPOTIFY_SCOPE names {scope}, which may not exist." in banner
+        assert "Separate scopes by spaces." in banner
+        assert scope in query_of(HttpVisitor(f"http://127.0.0.1:{port}").begin())["scope"]
 
 
 @pytest.mark.parametrize("port", ["", "abc", "0", "65536"])

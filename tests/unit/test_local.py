@@ -10,7 +10,9 @@ import pytest
 import requests
 from botocore.exceptions import ClientError
 
+from chalicelib import config
 from local import aws, secret_key
+from local.__main__ import RULES, _problem
 from local.port import another
 from local.server import AppFiles
 
@@ -112,3 +114,51 @@ def test_the_file_watcher_sees_only_the_apps_own_files(tmp_path: Path) -> None:
 )
 def test_the_suggested_port_is_one_that_every_user_can_open(taken: int, suggested: int) -> None:
     assert another(taken) == suggested
+
+
+ID, SECRET = "SPOTIFY_CLIENT_ID", "SPOTIFY_CLIENT_SECRET"
+KEY = "0123456789abcdefghijklmnopqrstuv"
+HERE, ONLY = "http://127.0.0.1:5124", "make run serves only http://127.0.0.1:5124/callback"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("SPOTIFY_REDIRECT_URI", "https://127.0.0.1:5124/callback", "no proxy serves https at port 5124"),
+        ("SPOTIFY_REDIRECT_URI", "https://localhost:1/callback", "no proxy serves https at port 1."),
+        ("SPOTIFY_REDIRECT_URI", "http://[::1]:5124/callback", ONLY),
+        ("SPOTIFY_REDIRECT_URI", f"{HERE}/app/callback", ONLY),
+        ("SPOTIFY_REDIRECT_URI", "https://[::1]/callback", "It must use https, or http on"),
+        ("FRONTEND_ORIGINS", "http://localhost:3000", "origins such as http://127.0.0.1:3000"),
+        ("FRONTEND_ORIGINS", "http://127.0.0.1:3000/", "no slash at the end"),
+        ("FRONTEND_ORIGINS", "*", "Each must use https, or be the app's own address, http://127.0.0.1,"),
+        ("FRONTEND_ORIGINS", HERE, "with another port"),
+        ("SPOTIFY_SCOPE", "none user-read-email", "or be only the word none"),
+        ("SECRET_KEY", "not-a-strong-key", "It must have 32 bytes or more"),
+        ("SECRET_KEY_FALLBACKS", "not-a-strong-key", "Each key must have 32 bytes or more"),
+        (ID, "\u00e9", "It must be printable ASCII"),
+        (SECRET, "not-a-strong-key\n\u00e9", "It must be printable ASCII"),
+        ("SPOTIFY_API_URL", "https://spotify.example", "It must be https://api.spotify.com, or a simulator"),
+        ("TOKENS_KMS_ALIAS", "tokens", "Use one such as alias/tokens"),
+        ("AWS_ENDPOINT_URL", "http://[::1", "It must be a URL, such as http://127.0.0.1:8000"),
+    ],
+)
+def test_make_run_says_what_makes_a_setting_usable(name: str, value: str, expected: str) -> None:
+    given = {ID: "the-id", SECRET: "the-secret", "SECRET_KEY": KEY}
+    assert _problem(given, 5124) == ""
+    problem = _problem({**given, name: value}, 5124)
+    assert problem.startswith(f"{name} is ")
+    assert expected in problem
+    assert problem.endswith(f"\n\n    unset {name}")
+    assert "not-a-strong-key" not in problem
+
+
+def test_make_run_names_a_setting_that_another_one_needs() -> None:
+    given = {"SECRET_KEY": KEY, "AWS_ENDPOINT_URL": "https://aws.example", "AWS_ACCESS_KEY_ID": "x"}
+    assert _problem(given, 5124).startswith(
+        "AWS_SECRET_ACCESS_KEY is missing. It must be set because AWS_ACC"
+    )
+
+
+def test_make_run_has_a_rule_for_every_setting_that_the_app_checks() -> None:
+    assert set(RULES) == {*config.NAMES, *config.ENDPOINTS, config.CREDENTIALS[1]}
