@@ -6,7 +6,7 @@
     ├── ConfigurationError        500  configuration
     ├── BadRequest                400  bad_request
     │   └── MethodNotAllowed      405  method_not_allowed
-    ├── Prefetched                503  prefetch
+    ├── Prefetched                403  prefetch
     ├── LoginRefused
     │   ├── Cancelled             400  cancelled
     │   ├── AuthorizationRefused  400  authorization_refused
@@ -122,9 +122,12 @@ class MethodNotAllowed(BadRequest):
 
 
 class Prefetched(LoginError):
-    """A browser sent the request before its user followed the link."""
+    """A browser sent the request before its user followed the link.
 
-    status = 503
+    Browsers drop a 4xx, and send the request again when the user follows the link. A 2xx they would show.
+    """
+
+    status = 403
     reason = "prefetch"
     title = "Not yet"
     message = "This page cannot be loaded in advance."
