@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser.test_frontend import LINK, LOADED
 from tests.support.engines import ENGINES, Engine, missing
-from tests.support.frontend import served
+from tests.support.frontend import certificate, over_tls, served
+from tests.support.servers import free_port
 from tests.support.table import Table
-from tests.support.world import World
+from tests.support.world import World, running_world
 
 
 @pytest.fixture(params=ENGINES)
@@ -55,3 +57,41 @@ def test_a_user_logs_in_and_out_here_and_on_a_front_end(engine: Engine, world: W
         engine.click("Log out")
         engine.wait_for(shows("User ID: None"))
     assert table.items() == []
+
+
+def test_a_link_that_was_loaded_in_advance_works_once_it_is_followed(
+    engine: Engine, world: World, table: Table
+) -> None:
+    engine.open(world.home)
+    engine.click("Log in with Spotify")
+    agree(engine)
+    engine.wait_for(shows("Log out"))
+    with served(world.home, world.frontend_port) as frontend:
+        engine.open(frontend)
+        engine.wait_for(shows("Hello, "))
+        url = "document.getElementById('logout').href"
+        engine.run(f"({LINK})({url})")
+        engine.wait_for(f"({LOADED})({url})")
+        assert len(table.items()) == 1
+        engine.click("Log out")
+        engine.wait_for(shows("You are not logged in."))
+    assert table.items() == []
+
+
+def test_back_after_a_logout_over_https_shows_no_personal_data(engine: Engine, tmp_path: Path) -> None:
+    port = free_port()
+    home = f"https://127.0.0.1:{port}"
+    pem, _ = certificate(tmp_path, "127.0.0.1")
+    with (
+        running_world({"SPOTIFY_REDIRECT_URI": f"{home}/callback", "FRONTEND_ORIGINS": ""}) as world,
+        over_tls(int(world.home.rpartition(":")[2]), pem, port),
+    ):
+        engine.open(home)
+        engine.click("Log in with Spotify")
+        agree(engine)
+        engine.wait_for(shows("User ID: 31deva"))
+        engine.open(f"{world.spotify}/authorize")
+        engine.open(f"{home}/logout")
+        engine.run("history.go(-2)")
+        engine.wait_for("performance.getEntriesByType('navigation')[0].type == 'back_forward'")
+        engine.wait_for(shows("User ID: None"))
