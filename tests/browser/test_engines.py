@@ -11,10 +11,12 @@ from urllib.parse import quote
 import pytest
 import requests
 
+from tests.browser.test_frontend import LINK, LOADED
 from tests.support.engines import ENGINES, Engine, missing
-from tests.support.frontend import EVERY_CHARACTER, returned, served
+from tests.support.frontend import EVERY_CHARACTER, certificate, over_tls, returned, served
+from tests.support.servers import free_port
 from tests.support.table import Table
-from tests.support.world import World
+from tests.support.world import World, running_world
 
 
 @pytest.fixture(params=ENGINES)
@@ -71,3 +73,41 @@ def test_a_url_with_every_character_returns_as_this_browser_shows_it(engine: Eng
         engine.open(world.home)
         engine.open(logout)
         engine.wait_for(f"location.href == {json.dumps(sent)} && {shows('You are not logged in.')}")
+
+
+def test_a_link_that_was_loaded_in_advance_works_once_it_is_followed(
+    engine: Engine, world: World, table: Table
+) -> None:
+    engine.open(world.home)
+    engine.click("Log in with Spotify")
+    agree(engine)
+    engine.wait_for(shows("Log out"))
+    with served(world.home, world.frontend_port) as frontend:
+        engine.open(frontend)
+        engine.wait_for(shows("Hello, "))
+        url = "document.getElementById('logout').href"
+        engine.run(f"({LINK})({url})")
+        engine.wait_for(f"({LOADED})({url})")
+        assert len(table.items()) == 1
+        engine.click("Log out")
+        engine.wait_for(shows("You are not logged in."))
+    assert table.items() == []
+
+
+def test_back_after_a_logout_over_https_shows_no_personal_data(engine: Engine, tmp_path: Path) -> None:
+    port = free_port()
+    home = f"https://127.0.0.1:{port}"
+    pem, _ = certificate(tmp_path, "127.0.0.1")
+    with (
+        running_world({"SPOTIFY_REDIRECT_URI": f"{home}/callback", "FRONTEND_ORIGINS": ""}) as world,
+        over_tls(int(world.home.rpartition(":")[2]), pem, port),
+    ):
+        engine.open(home)
+        engine.click("Log in with Spotify")
+        agree(engine)
+        engine.wait_for(shows("User ID: 31deva"))
+        engine.open(f"{home}/callback")  # WebKit would load a page again after one of another origin
+        engine.open(f"{home}/logout")
+        engine.run("history.go(-2)")
+        engine.wait_for("performance.getEntriesByType('navigation')[0].type == 'back_forward'")
+        engine.wait_for(shows("User ID: None"))

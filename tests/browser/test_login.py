@@ -86,22 +86,6 @@ def test_a_login_link_on_another_site_asks_a_logged_in_user_first(page: Page, wo
     page.get_by_role("link", name="Log out").click()
 
 
-def test_a_prefetched_logout_link_does_not_log_out(page: Page, world: World, table: Table) -> None:
-    page.goto(world.home)
-    log_in(page)
-    page.goto(world.spotify + "/authorize")
-    with page.expect_event("requestfailed", lambda request: request.url == f"{world.home}/logout") as fetched:
-        page.evaluate(
-            """url => document.head.append(Object.assign(document.createElement("link"), {rel: "prefetch", href: url}))""",
-            f"{world.home}/logout",
-        )
-    assert fetched.value.all_headers()["sec-purpose"] == "prefetch"
-    assert len(table.items()) == 1
-    page.goto(world.home)
-    assert "User ID: pia.premium" in page.inner_text("main")
-    page.get_by_role("link", name="Log out").click()
-
-
 def test_logins_in_two_tabs_finish_in_either_order(page: Page, world: World) -> None:
     for first, second in ((0, 1), (1, 0)):
         tabs = [page.context.new_page(), page.context.new_page()]

@@ -54,11 +54,12 @@ class Engine(ABC):
 
 
 class WebKit(Engine):
-    """WebKitGTK, by W3C WebDriver."""
+    """WebKitGTK, by W3C WebDriver. It accepts any certificate."""
 
     def __init__(self, driver: str, browser: str) -> None:
-        options = {"binary": browser, "args": ["--automation"]}
-        capabilities = {"alwaysMatch": {"webkitgtk:browserOptions": options}}
+        # Link prefetch is off by default.
+        options = {"binary": browser, "args": ["--automation", "--features=LinkPrefetch"]}
+        capabilities = {"alwaysMatch": {"webkitgtk:browserOptions": options, "acceptInsecureCerts": True}}
         self._driver = driver
         self._session = ""
         self._session = self._send("", {"capabilities": capabilities})["sessionId"]
@@ -77,14 +78,17 @@ class WebKit(Engine):
 
 
 class Firefox(Engine):
-    """Firefox, by Marionette: https://firefox-source-docs.mozilla.org/testing/marionette/Protocol.html"""
+    """Firefox, by Marionette: https://firefox-source-docs.mozilla.org/testing/marionette/Protocol.html
+
+    It accepts any certificate.
+    """
 
     def __init__(self, port: int) -> None:
         self._connection = socket.create_connection(("127.0.0.1", port), timeout=SECONDS)
         self._stream = self._connection.makefile("rb")
         self._number = 0
         self._receive()  # the greeting
-        self._send("WebDriver:NewSession", {})
+        self._send("WebDriver:NewSession", {"acceptInsecureCerts": True})
 
     def open(self, url: str) -> None:
         self._send("WebDriver:Navigate", {"url": url})
