@@ -62,6 +62,28 @@ def test_a_user_logs_in_and_out_here_and_on_a_front_end(engine: Engine, world: W
     assert table.items() == []
 
 
+@pytest.mark.parametrize("route", ["login", "logout"])
+def test_the_page_that_asks_asks_again_when_it_is_reloaded(
+    engine: Engine, world: World, table: Table, route: str
+) -> None:
+    """WebKit reloads it with `Sec-Fetch-Site: none`, as if its address had been typed."""
+    engine.open(world.home)
+    engine.click("Log in with Spotify")
+    agree(engine)
+    engine.wait_for(shows("Log out"))
+    engine.open(world.spotify.replace("127.0.0.1", "localhost") + "/authorize")
+    engine.run(f"location.href = '{world.home}/{route}'")
+    question = {"login": "Log in again?", "logout": "Log out?"}[route]
+    engine.wait_for(shows(question))
+    engine.reload()
+    engine.wait_for(shows(question))
+    assert len(table.items()) == 1
+    engine.click("Cancel")
+    engine.wait_for(f"location.href == '{world.home}/' && {shows('User ID: 31deva')}")
+    engine.click("Log out")
+    engine.wait_for(shows("User ID: None"))
+
+
 def test_a_url_with_every_character_returns_as_this_browser_shows_it(engine: Engine, world: World) -> None:
     with served(world.home, world.frontend_port) as frontend:
         engine.open(frontend + EVERY_CHARACTER)

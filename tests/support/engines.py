@@ -31,6 +31,10 @@ class Engine(ABC):
         """Open a URL, and wait until the page is loaded."""
 
     @abstractmethod
+    def reload(self) -> None:
+        """Reload the page, as the browser's own button does: a script's `location.reload()` is a request of the page."""
+
+    @abstractmethod
     def run(self, script: str) -> Any:
         """Run a script in the page; returns what it returns."""
 
@@ -67,6 +71,9 @@ class WebKit(Engine):
     def open(self, url: str) -> None:
         self._send("/url", {"url": url})
 
+    def reload(self) -> None:
+        self._send("/refresh", {})
+
     def run(self, script: str) -> Any:
         return self._send("/execute/sync", {"script": script, "args": []})
 
@@ -92,6 +99,9 @@ class Firefox(Engine):
 
     def open(self, url: str) -> None:
         self._send("WebDriver:Navigate", {"url": url})
+
+    def reload(self) -> None:
+        self._send("WebDriver:Refresh", {})
 
     def run(self, script: str) -> Any:
         return self._send("WebDriver:ExecuteScript", {"script": script, "args": []})
