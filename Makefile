@@ -84,32 +84,32 @@ format: .venv/ready ## Format the code and fix what ruff can fix
 	$(BIN)/ruff format
 
 lock: .venv/ready ## Pin the newest versions that pyproject.toml allows
-	$(BIN)/pip-compile -q --upgrade $(LOCK) -o requirements.txt pyproject.toml
-	$(BIN)/pip-compile -q --upgrade $(LOCK) -o requirements/dev.txt --extra run --extra dev -c requirements.txt pyproject.toml
-	$(BIN)/pip-compile -q --upgrade $(LOCK) -o requirements/run.txt --extra run -c requirements/dev.txt pyproject.toml
-	printf 'awslambdaric\nboto3\n' | $(BIN)/pip-compile -q --upgrade $(LOCK) -o requirements/runtime.txt -c requirements/dev.txt -
-	printf 'ministack\n' | $(BIN)/pip-compile -q --upgrade $(LOCK) -o requirements/emulator.txt -
-
-LOCK := --generate-hashes --allow-unsafe --no-strip-extras --no-annotate --no-header \
-	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+	@$(BIN)/python requirements/lock.py
 
 clean: ## Delete everything that make created, except .chalice/deployed, Chalice's record of what it deployed
 	rm -rf .venv .runtime .emulator .package .local .coverage .coverage.* .hypothesis screenshots
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .chalice/deployments .chalice/venv
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.venv/ready-to-run: requirements/run.txt
-	@$(INSTALL) $@ $<
+# One environment, with three marks for how much of it is installed.
+TO_RUN := requirements.txt requirements/aws.txt requirements/run.txt
+TO_TEST := $(TO_RUN) requirements/test.txt
 
-# Includes what `make run` needs.
-.venv/ready: requirements/dev.txt
-	@$(INSTALL) $@ $<
+.venv/ready-to-run: $(TO_RUN)
+	@$(INSTALL) $@ requirements/run.txt chalice.cli
+
+.venv/ready-to-test: $(TO_TEST)
+	@$(INSTALL) $@ requirements/test.txt pytest
 	@touch .venv/ready-to-run
 
+.venv/ready: $(TO_TEST) requirements/dev.txt
+	@$(INSTALL) $@ requirements/dev.txt mypy
+	@touch .venv/ready-to-run .venv/ready-to-test
+
 # An interpreter with only the packages of AWS Lambda's runtime.
-.runtime/ready: requirements/runtime.txt
-	@$(INSTALL) $@ $<
+.runtime/ready: requirements/aws.txt requirements/runtime.txt
+	@$(INSTALL) $@ requirements/runtime.txt awslambdaric
 
 # The emulated AWS. It has its own environment because it pins another version of botocore.
 .emulator/ready: requirements/emulator.txt
-	@$(INSTALL) $@ $<
+	@$(INSTALL) $@ requirements/emulator.txt ministack

@@ -72,7 +72,8 @@ def logout(request: Request) -> web.Result:
     if claimed and (request.asks or not request.own) and request.query.get("confirm") != [claimed.session_id]:
         return web.ask_first(request, pages.ask_to_log_out(request, claimed.session_id))
     ended = services.log_out(request)
+    headers = web.CLEAR_CACHE if claimed else {}
     if ended is None:
-        return web.redirect(request.return_url, **web.CLEAR_CACHE)
+        return web.redirect(request.return_url, **headers)
     services.attempts(request).forget()
-    return web.redirect(request.return_url, "completed", ended.login_id, **web.CLEAR_CACHE)
+    return web.redirect(request.return_url, "completed", ended.login_id, **headers)

@@ -8,7 +8,7 @@
     │   ├── MethodNotAllowed      405  method_not_allowed
     │   └── UnsupportedMediaType  415  unsupported_media_type
     ├── NotRestApi                501  not_a_rest_api
-    ├── Prefetched                503  prefetch
+    ├── Prefetched                403  prefetch
     ├── LoginRefused
     │   ├── Cancelled             400  cancelled
     │   ├── AuthorizationRefused  400  authorization_refused
@@ -145,9 +145,12 @@ class NotRestApi(LoginError):
 
 
 class Prefetched(LoginError):
-    """A browser sent the request before its user followed the link."""
+    """A browser sent the request before its user followed the link.
 
-    status = 503
+    Browsers drop a 4xx, and send the request again when the user follows the link. A 2xx they would show.
+    """
+
+    status = 403
     reason = "prefetch"
     title = "Not yet"
     message = "This page cannot be loaded in advance."

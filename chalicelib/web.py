@@ -44,7 +44,9 @@ HSTS = {"Strict-Transport-Security": "max-age=31536000"}
 HTML = "text/html; charset=utf-8"
 
 CLEAR_CACHE = {"Clear-Site-Data": '"cache"'}
-"""A logout has this: `no-store` does not keep pages out of a browser's back/forward cache."""
+"""The logout of a browser with a session cookie has this: Chromium keeps `no-store` pages in its back/forward cache,
+and restores them after a logout. It takes Chromium up to seconds, so no other response has it.
+"""
 
 
 class Result(NamedTuple):

@@ -11,10 +11,12 @@ from urllib.parse import quote
 import pytest
 import requests
 
+from tests.browser.test_frontend import LINK, LOADED
 from tests.support.engines import ENGINES, Engine, missing
-from tests.support.frontend import EVERY_CHARACTER, returned, served
+from tests.support.frontend import EVERY_CHARACTER, certificate, over_tls, returned, served
+from tests.support.servers import free_port
 from tests.support.table import Table
-from tests.support.world import World
+from tests.support.world import World, running_world
 
 
 @pytest.fixture(params=ENGINES)
@@ -60,6 +62,29 @@ def test_a_user_logs_in_and_out_here_and_on_a_front_end(engine: Engine, world: W
     assert table.items() == []
 
 
+@pytest.mark.promise("E4")
+@pytest.mark.parametrize("route", ["login", "logout"])
+def test_the_page_that_asks_asks_again_when_it_is_reloaded(
+    engine: Engine, world: World, table: Table, route: str
+) -> None:
+    """WebKit reloads it with `Sec-Fetch-Site: none`, as if its address had been typed."""
+    engine.open(world.home)
+    engine.click("Log in with Spotify")
+    agree(engine)
+    engine.wait_for(shows("Log out"))
+    engine.open(world.spotify.replace("127.0.0.1", "localhost") + "/authorize")
+    engine.run(f"location.href = '{world.home}/{route}'")
+    question = {"login": "Log in again?", "logout": "Log out?"}[route]
+    engine.wait_for(shows(question))
+    engine.reload()
+    engine.wait_for(shows(question))
+    assert len(table.items()) == 1
+    engine.click("Cancel")
+    engine.wait_for(f"location.href == '{world.home}/' && {shows('User ID: 31deva')}")
+    engine.click("Log out")
+    engine.wait_for(shows("User ID: None"))
+
+
 @pytest.mark.promise("L1")
 def test_a_url_with_every_character_returns_as_this_browser_shows_it(engine: Engine, world: World) -> None:
     with served(world.home, world.frontend_port) as frontend:
@@ -72,3 +97,43 @@ def test_a_url_with_every_character_returns_as_this_browser_shows_it(engine: Eng
         engine.open(world.home)
         engine.open(logout)
         engine.wait_for(f"location.href == {json.dumps(sent)} && {shows('You are not logged in.')}")
+
+
+@pytest.mark.promise("E5")
+def test_a_link_that_was_loaded_in_advance_works_once_it_is_followed(
+    engine: Engine, world: World, table: Table
+) -> None:
+    engine.open(world.home)
+    engine.click("Log in with Spotify")
+    agree(engine)
+    engine.wait_for(shows("Log out"))
+    with served(world.home, world.frontend_port) as frontend:
+        engine.open(frontend)
+        engine.wait_for(shows("Hello, "))
+        url = "document.getElementById('logout').href"
+        engine.run(f"({LINK})({url})")
+        engine.wait_for(f"({LOADED})({url})")
+        assert len(table.items()) == 1
+        engine.click("Log out")
+        engine.wait_for(shows("You are not logged in."))
+    assert table.items() == []
+
+
+@pytest.mark.promise("E8")
+def test_back_after_a_logout_over_https_shows_no_personal_data(engine: Engine, tmp_path: Path) -> None:
+    port = free_port()
+    home = f"https://127.0.0.1:{port}"
+    pem, _ = certificate(tmp_path, "127.0.0.1")
+    with (
+        running_world({"SPOTIFY_REDIRECT_URI": f"{home}/callback", "FRONTEND_ORIGINS": ""}) as world,
+        over_tls(int(world.home.rpartition(":")[2]), pem, port),
+    ):
+        engine.open(home)
+        engine.click("Log in with Spotify")
+        agree(engine)
+        engine.wait_for(shows("User ID: 31deva"))
+        engine.open(f"{home}/callback")  # WebKit would load a page again after one of another origin
+        engine.open(f"{home}/logout")
+        engine.run("history.go(-2)")
+        engine.wait_for("performance.getEntriesByType('navigation')[0].type == 'back_forward'")
+        engine.wait_for(shows("User ID: None"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -15,6 +17,8 @@ from tests.support.frontend import EVERY_CHARACTER, certificate, over_tls, retur
 from tests.support.servers import free_port
 from tests.support.table import Table
 from tests.support.world import World, running_world
+
+LOGIN, APP = "https://login.example.test", "https://app.example.test"
 
 
 def agree(page: Page) -> None:
@@ -116,34 +120,106 @@ def test_a_url_with_every_character_returns_as_this_browser_shows_it(
     assert page.evaluate("location.href") == sent == returned(shown)
 
 
-def test_two_https_hosts_of_one_site_work_together(browser: Browser, tmp_path: Path) -> None:
-    login, app = "login.example.test", "app.example.test"
-    settings = {
-        "SPOTIFY_REDIRECT_URI": f"https://{login}/callback",
-        "FRONTEND_ORIGINS": f"https://{app}",
-    }
-    pem, spki = certificate(tmp_path, login, app)
+LINK = """url => document.head.append(Object.assign(document.createElement("link"), {rel: "prefetch", href: url}))"""
+LOADED = "url => performance.getEntriesByType('resource').some(entry => entry.name == url)"
+RULES = """rules => {
+    const script = Object.assign(document.createElement("script"), {type: "speculationrules"});
+    script.textContent = rules;
+    document.head.append(script);
+}"""
+
+
+def load_in_advance(page: Page, how: str, name: str) -> None:
+    """Load a link by `<link rel=prefetch>`, or by speculation rules, whose response Chromium must drop."""
+    url = page.get_by_role("link", name=name).get_attribute("href")
+    if how == "link":
+        page.evaluate(LINK, url)
+        page.wait_for_function(LOADED, arg=url)
+        return
+    ends: list[str] = []
+    devtools = page.context.new_cdp_session(page)
+    devtools.on("Preload.prefetchStatusUpdated", lambda event: ends.append(event["prefetchStatus"]))
+    devtools.send("Preload.enable")
+    page.evaluate(RULES, json.dumps({how: [{"urls": [url], "eagerness": "immediate"}]}))
+    for _ in range(100):
+        if ends[-1:] not in ([], ["PrefetchNotFinishedInTime"]):
+            break
+        page.wait_for_timeout(100)
+    devtools.detach()
+    assert ends[-1] == "PrefetchFailedNon2XX"
+
+
+@pytest.mark.promise("E5")
+@pytest.mark.parametrize("how", ["link", "prefetch", "prerender"])
+def test_a_link_that_was_loaded_in_advance_works_once_it_is_followed(
+    page: Page, frontend: str, world: World, table: Table, how: str
+) -> None:
+    page.goto(frontend)
+    load_in_advance(page, how, "Log in with Spotify")
+    assert page.context.cookies() == []
+    page.get_by_role("link", name="Log in with Spotify").click()
+    agree(page)
+    expect(page.locator("#who")).to_have_text("Hello, Pia Premium!")
+    assert len(page.context.cookies()) == 2, "the session and one attempt"
+    load_in_advance(page, how, "Log out")
+    assert len(table.items()) == 1
+    page.get_by_role("link", name="Log out").click()
+    expect(page.locator("#who")).to_have_text("You are not logged in.")
+    assert table.items() == []
+
+
+@contextmanager
+def https_hosts(browser: Browser, folder: Path) -> Iterator[tuple[Page, World]]:
+    """The app at LOGIN and the front end at APP, and a page of another Chromium that reaches them."""
+    settings = {"SPOTIFY_REDIRECT_URI": f"{LOGIN}/callback", "FRONTEND_ORIGINS": APP}
+    login, app = (url.removeprefix("https://") for url in (LOGIN, APP))
+    pem, spki = certificate(folder, login, app)
     with (
         running_world(settings) as world,
-        served(f"https://{login}", 0) as page_server,
+        served(LOGIN, 0) as page_server,
         over_tls(int(world.home.rpartition(":")[2]), pem) as login_port,
         over_tls(int(page_server.rpartition(":")[2]), pem) as app_port,
     ):
         hosts = f"MAP {login} 127.0.0.1:{login_port},MAP {app} 127.0.0.1:{app_port}"
         trust = f"--ignore-certificate-errors-spki-list={spki}"
-        arguments = [*chromium.QUIET, f"--host-resolver-rules={hosts}", trust]
-        another = browser.browser_type.launch(executable_path=chromium.PATH, args=arguments)
-        page = another.new_page()
-        page.goto(f"https://{app}/albums")
+        another = browser.browser_type.launch(
+            executable_path=chromium.PATH,
+            args=[*chromium.QUIET, f"--host-resolver-rules={hosts}", trust],
+            ignore_default_args=chromium.IGNORED,
+        )
+        yield another.new_context().new_page(), world
+        another.close()
+
+
+def test_two_https_hosts_of_one_site_work_together(browser: Browser, tmp_path: Path) -> None:
+    with https_hosts(browser, tmp_path) as (page, world):
+        page.goto(f"{APP}/albums")
         expect(page.locator("#who")).to_have_text("You are not logged in.")
         page.get_by_role("link", name="Log in with Spotify").click()
         agree(page)
-        page.wait_for_url(f"https://{app}/albums")
+        page.wait_for_url(f"{APP}/albums")
         expect(page.locator("#who")).to_have_text("Hello, Pia Premium!")
         (session,) = [cookie for cookie in page.context.cookies() if "session" in cookie["name"]]
         assert (session["name"], session["secure"]) == ("__Host-spotify-session", True)
         page.get_by_role("link", name="Log out").click()
-        page.wait_for_url(f"https://{app}/albums")
+        page.wait_for_url(f"{APP}/albums")
         expect(page.locator("#who")).to_have_text("You are not logged in.")
         assert world.table.items() == []
-        another.close()
+
+
+@pytest.mark.promise("E8")
+def test_back_after_a_logout_over_https_shows_no_personal_data(browser: Browser, tmp_path: Path) -> None:
+    """In another tab, and in the same one."""
+    with https_hosts(browser, tmp_path) as (page, _):
+        for logged_out_in in (page.context.new_page(), page):
+            page.goto(LOGIN)
+            page.get_by_role("link", name="Log in with Spotify").click()
+            agree(page)
+            expect(page.locator("main")).to_contain_text("User ID: pia.premium")
+            page.goto(APP)
+            logged_out_in.goto(f"{LOGIN}/logout")
+            expect(logged_out_in.locator("main")).to_contain_text("User ID: None")
+            page.evaluate(f"history.go({-1 if logged_out_in is not page else -2})")
+            page.wait_for_url(f"{LOGIN}/", wait_until="commit")
+            page.wait_for_timeout(500)
+            expect(page.locator("main")).to_contain_text("User ID: None")

@@ -43,7 +43,7 @@ def test_agreeing_again_after_going_back_keeps_the_first_login(page: Page, world
     # A page from the back/forward cache has no load event.
     page.wait_for_url("**/authorize**", wait_until="commit")
     page.get_by_role("button", name="Agree").click()
-    assert "This login was already used" in page.inner_text("h1")
+    assert "This login is no longer valid" in page.inner_text("h1")
     page.get_by_role("link", name="Home").click()
     assert "User ID: pia.premium" in page.inner_text("main")
     page.get_by_role("link", name="Log out").click()
@@ -70,7 +70,8 @@ def test_a_logout_link_on_another_site_asks_before_logging_out(
     log_in(page)
     page.goto(other_site_url(world))
     page.evaluate("url => { location.href = url }", f"{world.home}/logout")
-    page.wait_for_url(f"{world.home}/logout")
+    page.wait_for_url(f"{world.home}/logout?ask=yes")
+    page.reload()
     assert "Log out?" in page.inner_text("h1")
     assert len(table.items()) == 1
     page.get_by_role("link", name="Log out").click()
@@ -82,25 +83,10 @@ def test_a_login_link_on_another_site_asks_a_logged_in_user_first(page: Page, wo
     log_in(page)
     page.goto(other_site_url(world))
     page.evaluate("url => { location.href = url }", f"{world.home}/login")
-    page.wait_for_url(f"{world.home}/login")
+    page.wait_for_url(f"{world.home}/login?ask=yes")
+    page.reload()
     assert "Log in again?" in page.inner_text("h1")
     page.get_by_role("link", name="Cancel").click()
-    assert "User ID: pia.premium" in page.inner_text("main")
-    page.get_by_role("link", name="Log out").click()
-
-
-def test_a_prefetched_logout_link_does_not_log_out(page: Page, world: World, table: Table) -> None:
-    page.goto(world.home)
-    log_in(page)
-    page.goto(world.spotify + "/authorize")
-    with page.expect_event("requestfailed", lambda request: request.url == f"{world.home}/logout") as fetched:
-        page.evaluate(
-            """url => document.head.append(Object.assign(document.createElement("link"), {rel: "prefetch", href: url}))""",
-            f"{world.home}/logout",
-        )
-    assert fetched.value.all_headers()["sec-purpose"] == "prefetch"
-    assert len(table.items()) == 1
-    page.goto(world.home)
     assert "User ID: pia.premium" in page.inner_text("main")
     page.get_by_role("link", name="Log out").click()
 

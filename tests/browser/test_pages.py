@@ -47,14 +47,14 @@ def login_confirmation(page: Page, world: World) -> None:
     log_in(page)
     page.goto(other_site_url(world))
     page.evaluate("url => { location.href = url }", f"{world.home}/login")
-    page.wait_for_url(f"{world.home}/login")
+    page.wait_for_url(f"{world.home}/login?ask=yes")
 
 
 def logout_confirmation(page: Page, world: World) -> None:
     log_in(page)
     page.goto(other_site_url(world))
     page.evaluate("url => { location.href = url }", f"{world.home}/logout")
-    page.wait_for_url(f"{world.home}/logout")
+    page.wait_for_url(f"{world.home}/logout?ask=yes")
 
 
 def started_in_another_browser(page: Page, world: World) -> None:
@@ -101,7 +101,7 @@ def all_failures(page: Page, world: World) -> None:
 
 STATES: dict[str, tuple[State, str]] = {
     "logged out": (logged_out, "Log in with your Spotify account"),
-    "logged out elsewhere": (ended_elsewhere, "You were logged out"),
+    "logged out elsewhere": (ended_elsewhere, "Your session has ended"),
     "logged in": (as_persona("premium"), "You are logged in"),
     "logged in with a picture that does not load": (picture_that_does_not_load, "You are logged in"),
     "logged in with a development profile": (as_persona("development"), "You are logged in"),

@@ -11,6 +11,8 @@ from playwright.sync_api import Browser, sync_playwright
 PATH = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 MISSING = "no Chromium on PATH (Debian: apt-get install chromium)"
 QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
+IGNORED = ["--disable-back-forward-cache"]
+"""Playwright's options that are left out: by default it turns off the cache that Back uses."""
 
 
 @contextmanager
@@ -20,8 +22,7 @@ def chromium(*options: str) -> Iterator[Browser]:
         browser = playwright.chromium.launch(
             executable_path=PATH,
             args=[*QUIET, *options],
-            # By default Playwright turns off the cache that Back uses.
-            ignore_default_args=["--disable-back-forward-cache"],
+            ignore_default_args=IGNORED,
         )
         yield browser
         browser.close()

@@ -31,6 +31,10 @@ class Engine(ABC):
         """Open a URL, and wait until the page is loaded."""
 
     @abstractmethod
+    def reload(self) -> None:
+        """Reload the page, as the browser's own button does: a script's `location.reload()` is a request of the page."""
+
+    @abstractmethod
     def run(self, script: str) -> Any:
         """Run a script in the page; returns what it returns."""
 
@@ -54,17 +58,21 @@ class Engine(ABC):
 
 
 class WebKit(Engine):
-    """WebKitGTK, by W3C WebDriver."""
+    """WebKitGTK, by W3C WebDriver. It accepts any certificate."""
 
     def __init__(self, driver: str, browser: str) -> None:
-        options = {"binary": browser, "args": ["--automation"]}
-        capabilities = {"alwaysMatch": {"webkitgtk:browserOptions": options}}
+        # Link prefetch is off by default.
+        options = {"binary": browser, "args": ["--automation", "--features=LinkPrefetch"]}
+        capabilities = {"alwaysMatch": {"webkitgtk:browserOptions": options, "acceptInsecureCerts": True}}
         self._driver = driver
         self._session = ""
         self._session = self._send("", {"capabilities": capabilities})["sessionId"]
 
     def open(self, url: str) -> None:
         self._send("/url", {"url": url})
+
+    def reload(self) -> None:
+        self._send("/refresh", {})
 
     def run(self, script: str) -> Any:
         return self._send("/execute/sync", {"script": script, "args": []})
@@ -77,17 +85,23 @@ class WebKit(Engine):
 
 
 class Firefox(Engine):
-    """Firefox, by Marionette: https://firefox-source-docs.mozilla.org/testing/marionette/Protocol.html"""
+    """Firefox, by Marionette: https://firefox-source-docs.mozilla.org/testing/marionette/Protocol.html
+
+    It accepts any certificate.
+    """
 
     def __init__(self, port: int) -> None:
         self._connection = socket.create_connection(("127.0.0.1", port), timeout=SECONDS)
         self._stream = self._connection.makefile("rb")
         self._number = 0
         self._receive()  # the greeting
-        self._send("WebDriver:NewSession", {})
+        self._send("WebDriver:NewSession", {"acceptInsecureCerts": True})
 
     def open(self, url: str) -> None:
         self._send("WebDriver:Navigate", {"url": url})
+
+    def reload(self) -> None:
+        self._send("WebDriver:Refresh", {})
 
     def run(self, script: str) -> Any:
         return self._send("WebDriver:ExecuteScript", {"script": script, "args": []})

@@ -81,11 +81,11 @@ def certificate(folder: Path, *names: str) -> tuple[Path, str]:
 
 
 @contextmanager
-def over_tls(port: int, pem: Path) -> Iterator[int]:
-    """Forward TLS connections to a local port; yields the port of the proxy."""
+def over_tls(port: int, pem: Path, at: int = 0) -> Iterator[int]:
+    """Forward TLS connections to a local port; yields the port of the proxy, which is `at` if given."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(pem)
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = socket.create_server(("127.0.0.1", at))
 
     def accept() -> None:
         while True:
