@@ -202,23 +202,6 @@ class TestRefreshing:
         assert error_of(refresh(rotating, first)) == INVALID
         assert refresh(rotating, second).json["refresh_token"] not in {first, second}
 
-    def test_of_simultaneous_refreshes_with_one_token_exactly_one_succeeds(
-        self, rotating: FlaskClient
-    ) -> None:
-        refresh_token = log_in(rotating)["refresh_token"]
-        together = threading.Barrier(2)
-
-        def use(refresh_token: str) -> Any:
-            together.wait(5)
-            return refresh(rotating.application.test_client(), refresh_token)
-
-        with ThreadPoolExecutor(2) as pool:
-            for _ in range(20):
-                replies = sorted(pool.map(use, [refresh_token] * 2), key=lambda reply: reply.status_code)
-                assert (replies[0].status_code, error_of(replies[1])) == (200, INVALID)
-                refresh_token = replies[0].json["refresh_token"]
-        assert rotating.get("/_simulator/refreshes").json == {"pia.premium": 20}
-
     def test_an_access_token_and_a_refresh_token_are_not_interchangeable(self, spotify: FlaskClient) -> None:
         tokens = log_in(spotify)
         assert error_of(refresh(spotify, tokens["access_token"])) == INVALID
