@@ -53,14 +53,14 @@ class Mutant(NamedTuple):
 class _Removal(ast.NodeTransformer):
     def __init__(self, guard: ast.stmt, without: ast.stmt) -> None:
         self.found = 0
-        self._without: ast.AST
+        self._guard: ast.AST = guard
+        self._without: ast.AST = without
         if isinstance(guard, ast.Expr) and isinstance(without, ast.Expr):
-            self._guard, self._without = ast.dump(guard.value), without.value
-        else:
-            self._guard, self._without = ast.dump(guard), without
+            self._guard, self._without = guard.value, without.value
+        self._dump = ast.dump(self._guard)
 
     def visit(self, node: ast.AST) -> ast.AST:
-        if ast.dump(node) == self._guard:
+        if isinstance(node, type(self._guard)) and ast.dump(node) == self._dump:
             self.found += 1
             return self._without
         return self.generic_visit(node)

@@ -14,21 +14,13 @@ def main() -> None:
     """Serve until the process is stopped."""
     parser = argparse.ArgumentParser(prog="python -m simulator", description=__doc__)
     parser.add_argument("--port", type=int, default=8001)
-    parser.add_argument("--client-id", default=Application.client_id)
-    parser.add_argument("--client-secret", default=Application.client_secret)
     parser.add_argument("--redirect-uri", action="append", help="a registered redirect URI; repeat for more")
     parser.add_argument("--allow-localhost", action="store_true", help="accept localhost redirect URIs")
-    parser.add_argument("--code-lifetime", type=float, default=Application.code_lifetime, help="in seconds")
-    parser.add_argument("--token-lifetime", type=int, default=Application.token_lifetime, help="in seconds")
     parser.add_argument("--rotate", action="store_true", help="replace the refresh token at each refresh")
     options = parser.parse_args()
     application = Application(
-        client_id=options.client_id,
-        client_secret=options.client_secret,
         redirect_uris=tuple(options.redirect_uri or Application.redirect_uris),
         allow_localhost=options.allow_localhost,
-        code_lifetime=options.code_lifetime,
-        token_lifetime=options.token_lifetime,
         rotates=options.rotate,
     )
     url = serve(create_app(application), options.port)

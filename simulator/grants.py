@@ -11,6 +11,10 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
+CODE_SECONDS = 600
+TOKEN_SECONDS = 3600
+"""The lifetime of an access token, which Spotify sends as `expires_in`."""
+
 
 @dataclass(frozen=True, eq=False)
 class Grant:
@@ -46,9 +50,7 @@ class Grants:
     Once the user withdraws consent, no code and no token of the grant works any more.
     """
 
-    def __init__(self, code_lifetime: float, token_lifetime: float, *, rotates: bool) -> None:
-        self._code_lifetime = code_lifetime
-        self._token_lifetime = token_lifetime
+    def __init__(self, *, rotates: bool) -> None:
         self._rotates = rotates
         self._grants: list[Grant] = []
         self._withdrawn: set[Grant] = set()
@@ -63,7 +65,7 @@ class Grants:
         code = "AQ" + secrets.token_urlsafe(96)
         with self._lock:
             self._grants.append(grant)
-            self._codes[code] = (time.monotonic() + self._code_lifetime, grant)
+            self._codes[code] = (time.monotonic() + CODE_SECONDS, grant)
         return code
 
     def take_code(self, code: str) -> tuple[Grant | None, bool]:
@@ -120,7 +122,7 @@ class Grants:
 
     def _issue(self, grant: Grant, *, with_refresh_token: bool) -> Tokens:
         access_token = "BQ" + secrets.token_urlsafe(96)
-        self._access_tokens[access_token] = (time.monotonic() + self._token_lifetime, grant)
+        self._access_tokens[access_token] = (time.monotonic() + TOKEN_SECONDS, grant)
         if not with_refresh_token:
             return Tokens(access_token, grant.scope)
         refresh_token = "AQ" + secrets.token_urlsafe(96)

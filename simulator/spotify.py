@@ -13,7 +13,7 @@ from flask import Flask, jsonify, redirect, render_template, request
 
 from simulator.controls import Asked, create_controls
 from simulator.failures import ORDINARY, Failures
-from simulator.grants import Grant, Grants, Tokens
+from simulator.grants import TOKEN_SECONDS, Grant, Grants, Tokens
 from simulator.personas import PERSONAS
 from simulator.web_api import create_web_api
 
@@ -41,9 +41,6 @@ class Application:
     redirect_uris: tuple[str, ...] = ("http://127.0.0.1/callback",)
     allow_localhost: bool = False
     """Whether http://localhost can be registered. Spotify has rejected it since November 2025."""
-    code_lifetime: float = 600
-    token_lifetime: int = 3600
-    """The lifetime of an access token, which is the `expires_in` that Spotify sends, in seconds."""
     rotates: bool = False
     """Whether a refresh token works once and is replaced. Spotify's have stayed valid since June 2026."""
 
@@ -83,7 +80,7 @@ class Invalid(Exception):
 def create_app(application: Application) -> Flask:
     """Create a simulated Spotify with one registered app. It sets no cookies, and counts its requests."""
     app = Flask(__name__)
-    grants = Grants(application.code_lifetime, application.token_lifetime, rotates=application.rotates)
+    grants = Grants(rotates=application.rotates)
     failures, asked = Failures(), Asked()
     app.register_blueprint(create_web_api(grants))
     app.register_blueprint(create_controls(grants, failures, asked))
@@ -218,7 +215,7 @@ def _token_response(application: Application, grants: Grants) -> dict[str, Any]:
             "grant_type must be client_credentials, authorization_code or refresh_token",
         )
     issued = {name: value for name, value in asdict(tokens).items() if value is not None}
-    return {**issued, "token_type": "Bearer", "expires_in": application.token_lifetime}
+    return {**issued, "token_type": "Bearer", "expires_in": TOKEN_SECONDS}
 
 
 def _authenticate(application: Application) -> None:

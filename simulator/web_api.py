@@ -39,14 +39,8 @@ def create_web_api(grants: Grants) -> Blueprint:
         """Return the user's favorite artists, which are the same for everyone."""
         grant = _grant(grants, "user-top-read")
         limit, offset = _number("limit", 20, 1, 50), _number("offset", 0, 0)
-        found = music.artists(extended=not _in_development_mode(grant))
+        found = music.artists(extended=grant.persona != "development")
         return jsonify(music.page(found, request.base_url, limit, offset))
-
-    @api.get("/me/player/currently-playing")
-    def currently_playing() -> Any:
-        """Return the track that the user is listening to, or nothing."""
-        grant = _grant(grants, "user-read-currently-playing", "user-read-playback-state")
-        return ("", 204) if _in_development_mode(grant) else jsonify(music.PLAYING)
 
     @api.errorhandler(Denied)
     def denied(error: Denied) -> Any:
@@ -61,11 +55,11 @@ def create_web_api(grants: Grants) -> Blueprint:
     return api
 
 
-def _grant(grants: Grants, *scopes: str) -> Grant:
+def _grant(grants: Grants, scope: str = "") -> Grant:
     """The grant of the request's access token.
 
     Raises:
-        Denied: if the token is not valid, or has none of the scopes.
+        Denied: if the token is not valid, or lacks the scope.
     """
     kind, _, value = request.headers.get("Authorization", "").partition(" ")
     if not value:
@@ -75,13 +69,9 @@ def _grant(grants: Grants, *scopes: str) -> Grant:
         raise Denied(401, "Invalid access token")
     if not in_time:
         raise Denied(401, "The access token expired")
-    if scopes and not set(scopes) & set(grant.scope.split()):
+    if scope and scope not in grant.scope.split():
         raise Denied(403, "Insufficient client scope")
     return grant
-
-
-def _in_development_mode(grant: Grant) -> bool:
-    return grant.persona == "development"
 
 
 def _number(name: str, default: int, least: int, most: int | None = None) -> int:
