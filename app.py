@@ -30,7 +30,7 @@ def login(request: Request) -> web.Result:
 
     Ask first if another site sent a browser that is logged in. The login returns to `return_to`, or home.
     """
-    if (request.asks or request.foreign) and services.current_user(request):
+    if request.foreign and services.current_user(request):
         return web.ask_first(request, pages.ask_to_log_in(request))
     config = services.config(request)
     attempt = services.attempts(request).begin(request.return_to)
@@ -52,7 +52,7 @@ def callback(request: Request) -> web.Result:
     # The attempt is spent before the response is looked into: it works once, whatever Spotify decided.
     attempt = attempts.spend(response.state, response.code or response.error)
     if attempt is None:
-        if services.current_user(request):
+        if services.has_logged_in(request, since=response.state):
             return web.redirect(request.return_url)
         raise LoginSpent
     code, spotify = response.authorization_code(), services.spotify(request)
@@ -69,7 +69,7 @@ def logout(request: Request) -> web.Result:
     """Erase the stored user info, clear the cookie, return. Ask first unless our own page or the user asked."""
     sessions = services.sessions(request)
     claimed = sessions.claimed()
-    if claimed and (request.asks or not request.own) and request.query.get("confirm") != [claimed.session_id]:
+    if claimed and not request.own and request.query.get("confirm") != [claimed.session_id]:
         return web.ask_first(request, pages.ask_to_log_out(request, claimed.session_id))
     ended = services.log_out(request)
     headers = web.CLEAR_CACHE if claimed else {}

@@ -14,9 +14,13 @@ def respond(
 ) -> dict[str, Any] | None:
     """Log an event, and build the response in its source's format: a problem document for an HTTP API, a function
     URL or a load balancer; None for events that expect nothing. `bug` is what went wrong with the event.
+
+    Raises:
+        NotRestApi: it holds records, such as messages of a queue, which would be lost if this call succeeded.
     """
     reference, origin = secrets.token_hex(8), log.origin_of(bug) if bug else ""
-    if not (isinstance(event, dict) and isinstance(event.get("requestContext"), dict)):
+    holds_records = isinstance(event, dict) and "Records" in event
+    if not holds_records and not (isinstance(event, dict) and isinstance(event.get("requestContext"), dict)):
         log.write(event="ping", outcome="completed", request_id=reference)
         return None
     log.write(
@@ -27,6 +31,8 @@ def respond(
         error=origin,
         request_id=reference,
     )
+    if holds_records:
+        raise error
     sent = {**headers, "Content-Type": documents.PROBLEM}
     response = {
         "statusCode": error.status,

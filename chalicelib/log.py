@@ -27,7 +27,7 @@ class Line(TypedDict, total=False):
     """What a line may hold besides the time. Nothing in it identifies a person."""
 
     event: Required[str]
-    """`home`, `login`, `logout`, `configuration`, `access`, or the name of a route of your own."""
+    """`home`, `login`, `logout`, `configuration`, `access`, `request`, `ping`, or the name of a route of your own."""
     outcome: Required[str]
     """`begun`, `completed`, `refused` or `failed`."""
     status: int

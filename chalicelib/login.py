@@ -166,7 +166,7 @@ class Attempts:
     def _replaced(self) -> dict[str, str]:
         """Where the attempts that were replaced returned to, by the digests of their states."""
         words = "".join(attempt.replaced for attempt in self._live()).split()
-        return dict(zip(words[::2], words[1::2], strict=True))
+        return dict(zip(words[::2], words[1::2], strict=False))
 
     def _read(self, name: str) -> Attempt | None:
         match self._seal.open(self._jar.get(name)):
@@ -183,8 +183,8 @@ class Attempts:
 
 def _pages_of(dropped: Sequence[Attempt], room: int) -> str:
     """Where attempts return to, as `Attempt.replaced` has it: the newest, in at most `room` characters."""
-    found = [attempt for attempt in reversed(dropped) if attempt.return_to]
-    text = "".join(f"\n{_digest(each.state)} {each.return_to}{each.replaced}" for each in found)
+    own = {each: f"\n{_digest(each.state)} {each.return_to}" if each.return_to else "" for each in dropped}
+    text = "".join(own[each] + each.replaced for each in reversed(dropped))
     return text if len(text) <= room else text[: text.rindex("\n", 0, room + 1)]
 
 

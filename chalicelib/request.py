@@ -58,7 +58,10 @@ class Request:
         query = event.get("multiValueQueryStringParameters") or {}
         self.query: Mapping[str, Sequence[str]] = {name: [*filter(_is_text, query[name])] for name in query}
         self.jar = Jar(_cookie_header(event), secure=self.address.secure)
-        self.own, self.foreign = _origin(received, self.address, self.frontends)
+        self.asks = ASK in self.query
+        """Whether it asks the user to confirm what another site may have requested."""
+        origin = _origin(received, self.address, self.frontends)
+        self.own, self.foreign = (False, True) if self.asks else origin
         """`own`: this app, a link on a listed front end, or the user caused it. `foreign`: another site did."""
         self._received = received
         self.return_to = self._asked_return_to()
@@ -116,15 +119,9 @@ class Request:
         """Whether the query holds `show_dialog=true`, once. Any other value is ignored."""
         return self.query.get(SHOW_DIALOG) == ["true"]
 
-    @property
-    def asks(self) -> bool:
-        """Whether it asks the user to confirm what another site may have requested."""
-        return ASK in self.query
-
-    @property
-    def own_url(self) -> str:
-        """The same request at the app's own address, marked as redirected there."""
-        return self.address.url(f"{self.path}?{urlencode({MOVED: '1', **self.query}, doseq=True)}")
+    def marked(self, name: str) -> str:
+        """The URL of the same request at the app's own address, with one more query parameter."""
+        return self.address.url(f"{self.path}?{urlencode({name: '1', **self.query}, doseq=True)}")
 
     @property
     def path_and_query(self) -> str:

@@ -14,7 +14,7 @@ from chalicelib.config import AWS_NAMES, NAMES, STORABLE, Config
 from chalicelib.cookies import Seal
 from chalicelib.deadline import ENCRYPTION_SECONDS, STORAGE_SECONDS, Deadline
 from chalicelib.errors import ConfigurationError, KeyUnavailable, LoginLoops, LoginRequired
-from chalicelib.login import Attempts
+from chalicelib.login import Attempts, begun_at
 from chalicelib.request import Request
 from chalicelib.sessions import Sessions, User
 
@@ -157,6 +157,17 @@ def current_user(request: Request) -> User | None:
         UsersUnavailable: the users table did not respond.
     """
     return sessions(request).current_user()
+
+
+def has_logged_in(request: Request, *, since: str) -> bool:
+    """Whether the user is logged in by a login that finished after the attempt with this state began.
+
+    Raises:
+        UsersUnavailable: the users table did not respond.
+    """
+    claimed = sessions(request).claimed()
+    newer = claimed is not None and claimed.login_time >= begun_at(since)
+    return newer and current_user(request) is not None
 
 
 def require_user(request: Request) -> User:

@@ -65,7 +65,7 @@ class Transport:
             SpotifyUnavailable: the connection broke.
             SpotifyMalformed: the response is too large.
         """
-        host, _, endpoint = re.split("[/?#]", f"{url}//")[2:5]
+        host, endpoint = re.findall(r"^\w+://([^/?#]*)(?:/(?:v1|api)/([a-z-]+))?", url)[0]
         limited = deadline.within(CONNECT_SECONDS + READ_SECONDS)
         try:
             return limited.run(lambda: self._send(method, url, host, endpoint, parts))

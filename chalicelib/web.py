@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from chalice import Chalice, Response
-from chalice.app import CaseInsensitiveMapping
+from chalice.app import CaseInsensitiveMapping, ChaliceViewError
 from chalice.app import Request as ChaliceRequest
 
 from chalicelib import documents, events, failure, log, pages, services
@@ -25,7 +25,7 @@ from chalicelib.errors import (
     Prefetched,
     UnsupportedMediaType,
 )
-from chalicelib.request import ASK, CALLBACK, Request, is_prefetch, wants_json
+from chalicelib.request import ASK, CALLBACK, MOVED, Request, is_prefetch, wants_json
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -67,7 +67,7 @@ def page(html: str) -> Result:
 
 def ask_first(request: Request, html: str) -> Result:
     """Ask for confirmation, at an address that asks again when it is reloaded."""
-    return page(html) if request.asks else redirect(request.link(request.path, **{ASK: "yes"}))
+    return page(html) if request.asks else redirect(request.marked(ASK))
 
 
 def document(json: str) -> Result:
@@ -110,14 +110,16 @@ class App(Chalice):
 
     def __call__(self, event: Any, context: Any) -> Any:
         """Handle an event of Lambda. One that is not a request of our REST API gets the response of `events`."""
-        bug: Exception | None = None
         match event:
             case {"requestContext": {"resourcePath": str(path), "httpMethod": str()}} if path in self.routes:
+                _current.set(None)
                 try:
                     return super().__call__({**_ABSENT, **event}, context)
-                except Exception as failure:  # noqa: BLE001 - an odd event, or a body that is not JSON
-                    bug = failure
-        return events.respond(event, LoginError() if bug else NotRestApi(), HEADERS, bug)
+                except Exception as bug:  # noqa: BLE001 - an odd event, or a body that is not JSON
+                    if received := _current.get():
+                        return around(received, partial(_raise, bug)).to_dict()
+                    return events.respond(event, LoginError(), {**HEADERS, **HSTS}, bug)
+        return events.respond(event, NotRestApi(), {**HEADERS, **HSTS})
 
 
 def view(event: str, *, moves: bool = True) -> Callable[[Route], Callable[..., Response]]:
@@ -145,25 +147,26 @@ def around(received: ChaliceRequest, get_response: Callable[[Any], Response]) ->
     """Chalice's middleware, for routes with and without `view`.
 
     It adds our headers. The errors that Chalice itself responds with become pages or problem documents. The
-    Content-Type of a GET is dropped, because Chalice would respond with 415: WebKit keeps it after a form is sent.
+    Content-Type of a GET without a body is dropped, because Chalice would respond with 415: WebKit keeps it after a
+    form is sent.
     """
-    if received.method == "GET":
+    started = time.monotonic()
+    if received.method == "GET" and not received.raw_body:
         sent = {name: value for name, value in received.headers.items() if name != "content-type"}
         received.headers = CaseInsensitiveMapping(sent)
     _current.set(received)
+    ours = {**HEADERS, **(HSTS if received.context.get("domainName") else {})}
     error: Exception | None
     try:
         response = get_response(received)
-        error = _error_of_chalice(response)
+        error, headers = _error_of_chalice(response), _merged(_with_vary(response.headers), ours)
     except Exception as bug:  # noqa: BLE001 - as in a view: an owner's middleware, or ChaliceUnhandledError
-        response, error = Response(""), bug
+        response, error, headers = Response(""), bug, {}
     if error:
-        shown = _respond(partial(_raise, error), "request", received, moves=False)
-        response = Response(shown.body, {**response.headers, **shown.headers}, shown.status_code)
-    response.headers = _with_ours(response.headers, https=bool(received.context.get("domainName")))
-    if received.method == "HEAD":
-        response.body = ""
-    return response
+        response = _respond(partial(_raise, error), "request", received, moves=False, started=started)
+        headers = _merged(_merged(response.headers, ours), headers)
+    empty = b"" if isinstance(response.body, bytes) else ""
+    return Response(empty if received.method == "HEAD" else response.body, headers, response.status_code)
 
 
 def _error_of_chalice(response: Response) -> LoginError | None:
@@ -178,30 +181,39 @@ def _error_of_chalice(response: Response) -> LoginError | None:
     return None
 
 
-def _raise(error: Exception, _: Request) -> Result:
+def _raise(error: Exception, _: Any) -> Any:
     raise error
 
 
-def _with_ours(headers: Mapping[str, Any], *, https: bool) -> dict[str, Any]:
-    """A route's headers and ours. The route's win, whatever the case of their names; Vary has the names of both."""
-    given = {name.lower(): name for name in headers}
-    ours = {**HEADERS, **(HSTS if https else {})}
-    merged = {**{name: ours[name] for name in ours if name.lower() not in given}, **headers}
-    if vary := given.get("vary"):
-        values = headers[vary] if isinstance(headers[vary], list) else [headers[vary]]
-        merged[vary] = ", ".join((HEADERS["Vary"], *values))
-    return merged
+def _merged(headers: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """Some headers, and those others whose names they do not have, whatever the case."""
+    names = {name.lower() for name in headers}
+    return {**{name: value for name, value in others.items() if name.lower() not in names}, **headers}
 
 
-def _respond(route: Route, event: str, received: Any, *, moves: bool) -> Response:
+def _with_vary(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """A route's headers, of which Vary also has our names."""
+    vary = {name: [value] if isinstance(value, str) else value for name, value in headers.items()}
+    united = {name: ", ".join((HEADERS["Vary"], *vary[name])) for name in vary if name.lower() == "vary"}
+    return {**headers, **united}
+
+
+def _respond(
+    route: Route, event: str, received: Any, *, moves: bool, started: float | None = None
+) -> Response:
     """Call a route, log the result, and turn it into Chalice's response."""
-    started, request, reference = time.monotonic(), None, _reference(received)
+    started, request, reference = started or time.monotonic(), None, _reference(received)
     try:
         request = _read(received)
         if request.path == CALLBACK and failure.NAME in request.query:
             result = _failed_callback(request, received)
         else:
-            result = redirect(request.own_url) if moves and request.wrong_host else route(request)
+            moved = moves and request.wrong_host
+            result = redirect(request.marked(MOVED)) if moved else route(request)
+        if not isinstance(result, Result):
+            _raise(TypeError("a view returns a web.Result"), request)
+    except ChaliceViewError:
+        raise  # Chalice responds with its status, as in a route without `view`
     except LoginError as error:
         result = _failure(error, reference, request, received)
     except Exception as bug:  # noqa: BLE001 - whatever it is, the visitor gets a page
@@ -265,13 +277,10 @@ def _shown(error: LoginError, reference: str, request: Request | None, received:
 
 def _response(result: Result, request: Request | None) -> Response:
     https = request is not None and request.address.secure
-    headers: dict[str, Any] = {
-        **(HSTS if https else {}),
-        "Content-Type": result.content_type,
-        **result.headers,
-    }
+    headers: dict[str, Any] = {**(HSTS if https else {}), "Content-Type": result.content_type}
     if request and (origin := simulator(request.settings)):
         headers["Content-Security-Policy"] = pages.content_security_policy(origin)
+    headers |= result.headers
     if request and request.frontend and result.content_type != HTML:
         headers |= {
             "Access-Control-Allow-Origin": request.frontend,

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
@@ -254,11 +253,10 @@ def _overriding() -> Mapping[str, str]:
 
 
 def _watch(app: subprocess.Popen[bytes], stop: threading.Event, port: int, notes: list[str]) -> None:
-    """Show the banner once the app responds, or after 10 s. Return when the app exits, a signal arrives or make ends."""
+    """Show the banner once the app responds. Return when the app exits, a signal arrives or make ends."""
     banner = ["", f"Log in at  http://{HOST}:{port}", *notes, "Press Ctrl-C to stop.", ""]
-    late = time.monotonic() + 10
     while app.poll() is None and not stop.wait(0.1) and os.getppid() == PARENT:
-        if banner and (answers(port) or time.monotonic() > late):
+        if banner and answers(port):
             print("\n".join(banner), flush=True)
             banner = []
 

@@ -126,14 +126,14 @@ def _words(event: Mapping[str, Any]) -> Iterator[str]:
 
 def _explain(arguments: threading.ExceptHookArgs) -> None:
     """Print why the app failed to load. Chalice loads it in a thread and then waits for an edit."""
-    if isinstance(arguments.exc_value, RuntimeError):  # Chalice's report, with file, line and reason
-        print(
-            f"{arguments.exc_value}\n\nFix this and save the file. The app then restarts.",
-            file=sys.stderr,
-            flush=True,
-        )
-    else:
+    if not isinstance(arguments.exc_value, RuntimeError):  # Chalice's report, with file, line and reason
         threading.__excepthook__(arguments)
+    reason = (
+        arguments.exc_value
+        if isinstance(arguments.exc_value, RuntimeError)
+        else "The app could not be loaded."
+    )
+    print(f"{reason}\n\nFix this and save the file. The app then restarts.", file=sys.stderr, flush=True)
 
 
 def _exit_with_parent() -> None:

@@ -70,7 +70,7 @@ def test_a_logout_link_on_another_site_asks_before_logging_out(
     log_in(page)
     page.goto(other_site_url(world))
     page.evaluate("url => { location.href = url }", f"{world.home}/logout")
-    page.wait_for_url(f"{world.home}/logout?ask=yes")
+    page.wait_for_url(f"{world.home}/logout?ask=1")
     page.reload()
     assert "Log out?" in page.inner_text("h1")
     assert len(table.items()) == 1
@@ -83,7 +83,7 @@ def test_a_login_link_on_another_site_asks_a_logged_in_user_first(page: Page, wo
     log_in(page)
     page.goto(other_site_url(world))
     page.evaluate("url => { location.href = url }", f"{world.home}/login")
-    page.wait_for_url(f"{world.home}/login?ask=yes")
+    page.wait_for_url(f"{world.home}/login?ask=1")
     page.reload()
     assert "Log in again?" in page.inner_text("h1")
     page.get_by_role("link", name="Cancel").click()

@@ -47,14 +47,14 @@ def login_confirmation(page: Page, world: World) -> None:
     log_in(page)
     page.goto(other_site_url(world))
     page.evaluate("url => { location.href = url }", f"{world.home}/login")
-    page.wait_for_url(f"{world.home}/login?ask=yes")
+    page.wait_for_url(f"{world.home}/login?ask=1")
 
 
 def logout_confirmation(page: Page, world: World) -> None:
     log_in(page)
     page.goto(other_site_url(world))
     page.evaluate("url => { location.href = url }", f"{world.home}/logout")
-    page.wait_for_url(f"{world.home}/logout?ask=yes")
+    page.wait_for_url(f"{world.home}/logout?ask=1")
 
 
 def started_in_another_browser(page: Page, world: World) -> None:

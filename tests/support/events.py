@@ -56,6 +56,7 @@ def event(
 def reply_of(response: Mapping[str, Any]) -> Reply:
     """The HTTP response that API Gateway makes of a function's response."""
     headers = {name.lower(): value for name, value in response["headers"].items()}
+    assert len(headers) == len(response["headers"]), "no name in two spellings"
     alone = [headers.pop("set-cookie")] if "set-cookie" in headers else []
     set_cookies = response["multiValueHeaders"].get("Set-Cookie", alone)
     return Reply(response["statusCode"], headers, set_cookies, response["body"])

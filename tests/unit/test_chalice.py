@@ -16,13 +16,14 @@ from tests.support.gateway import STAGE_URL, GatewayVisitor, event, reply_of
 from tests.support.visitor import Reply
 
 JSON = {"Content-Type": "application/json"}
+SHARED = Response("kept", {"Content-Type": "text/plain", "Vary": "Cookie"})
 
 
-def forked() -> web.App:
+def forked() -> web.App:  # noqa: C901 - a list of routes
     """The app with ordinary Chalice routes, and one with `web.view`, as an owner adds them."""
     fork = web.App(app_name="fork")
-    for path, views in app.routes.items():
-        fork.route(path)(views["GET"].view_function)
+    for path in ("/", "/login", "/callback", "/logout"):
+        fork.route(path)(app.routes[path]["GET"].view_function)
 
     @fork.route("/dict")
     def document() -> dict[str, str]:
@@ -43,9 +44,25 @@ def forked() -> web.App:
         }
         raise kinds[name]("no such thing")
 
-    @fork.route("/unserializable")
-    def unserializable() -> dict[str, object]:
-        return {"body": object()}
+    @fork.route("/unusable/{what}")
+    def unusable(what: str) -> Any:
+        headers: Any = {"vary": ("Cookie", None)} if what == "headers" else {"X": "y"}
+        return {"body": object()} if what == "body" else Response("", headers)
+
+    @fork.route("/shared", methods=["GET", "HEAD"])
+    def shared() -> Response:
+        return SHARED
+
+    @fork.route("/bytes", methods=["HEAD"])
+    def some_bytes() -> Response:
+        return Response(b"x", {"Content-Type": "image/png"})
+
+    @fork.route("/view/{what}")
+    @web.view("view")
+    def view(_: Request, what: str) -> Any:
+        if what == "not-found":
+            raise NotFoundError("no such thing")
+        return web.ask_first(_, "Sure?") if what == "ask" else {"no": "Result"}
 
     @fork.route("/things", methods=["POST"])
     def create() -> Any:
@@ -143,11 +160,44 @@ def test_an_exception_in_an_ordinary_route_is_a_logged_bug_with_a_page(
     assert_has_our_headers(reply)
 
 
-def test_a_body_that_is_no_json_is_a_logged_bug(fork: web.App, log: list[dict[str, Any]]) -> None:
-    reply = send(fork, "/unserializable")
+@pytest.mark.promise("H5")
+@pytest.mark.parametrize("what", ["body", "headers"])
+def test_a_response_that_cannot_be_sent_is_a_logged_bug_with_a_page(
+    fork: web.App, log: list[dict[str, Any]], what: str
+) -> None:
+    reply = send(fork, f"/unusable/{what}", route="/unusable/{what}")
     assert (reply.status, log[-1]["reason"]) == (500, "bug")
     assert log[-1]["error"].startswith("TypeError")
-    assert reply.headers["cache-control"] == "no-store"
+    assert "Something went wrong" in reply.words
+    assert_has_our_headers(reply)
+
+
+def test_an_error_of_chalice_and_a_result_of_the_wrong_type_in_a_view(
+    fork: web.App, log: list[dict[str, Any]]
+) -> None:
+    missing = send(fork, "/view/not-found", route="/view/{what}")
+    assert (missing.status, json.loads(missing.text)["Code"]) == (404, "NotFoundError")
+    assert log == []
+    assert send(fork, "/view/dict", route="/view/{what}").status == 500
+    assert log[-1]["error"].startswith("TypeError web.py")
+
+
+@pytest.mark.promise("E4")
+def test_a_view_asks_first_with_its_own_query_also_when_it_is_reloaded(fork: web.App) -> None:
+    moved = send(fork, "/view/ask?list=a", {"Sec-Fetch-Site": "cross-site"}, route="/view/{what}")
+    assert moved.location == f"{STAGE_URL}/view/ask?ask=1&list=a"
+    again = send(fork, "/view/ask?ask=1&list=a", {"Sec-Fetch-Site": "none"}, route="/view/{what}")
+    assert (again.status, again.text) == (200, "Sure?")
+
+
+@pytest.mark.promise("H5")
+def test_a_response_that_a_route_keeps_is_not_changed(fork: web.App) -> None:
+    for method in ("HEAD", "GET", "HEAD", "GET"):
+        reply = send(fork, "/shared", method=method)
+        assert reply.text == ("kept" if method == "GET" else "")
+        assert reply.headers["vary"] == "Accept, Origin, Cookie"
+    sent = event("/bytes", {"Accept": "image/png"}, method="HEAD")
+    assert fork(sent, None)["statusCode"] == 200
 
 
 @pytest.mark.promise("H5")

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import app
-from chalicelib.web import HEADERS
+from chalicelib.errors import NotRestApi
+from chalicelib.web import HEADERS, HSTS
 from tests.support.gateway import event
 
 HTTP_API = {
@@ -39,7 +40,7 @@ SCHEDULE = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": 
 
 
 @pytest.mark.promise("H6")
-@pytest.mark.parametrize("sent", [{}, {"source": "warm-up"}, SCHEDULE, {"Records": []}, [], None, "ping", 7])
+@pytest.mark.parametrize("sent", [{}, {"source": "warm-up"}, SCHEDULE, [], None, "ping", 7])
 def test_a_ping_or_a_schedule_is_one_line_and_null(
     sent: Any, log: list[dict[str, Any]], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -64,8 +65,16 @@ def test_a_request_of_another_service_is_a_problem_document_that_names_the_rest_
     assert "REST API" in problem["detail"]
     assert line["reason"] == problem["reason"] == "not_a_rest_api"
     assert line["request_id"] == problem["reference"]
-    assert response["headers"] == {**HEADERS, "Content-Type": "application/problem+json"}
+    assert response["headers"] == {**HEADERS, **HSTS, "Content-Type": "application/problem+json"}
     assert "Traceback" not in "".join(capfd.readouterr())
+
+
+@pytest.mark.promise("H6")
+def test_records_are_refused_so_that_no_queue_loses_its_messages(log: list[dict[str, Any]]) -> None:
+    with pytest.raises(NotRestApi):
+        app({"Records": [{"eventSource": "aws:sqs", "body": "hello"}]}, None)
+    (line,) = log
+    assert line["reason"] == "not_a_rest_api"
 
 
 def test_a_load_balancer_gets_the_description_and_the_kind_of_headers_that_it_demands() -> None:

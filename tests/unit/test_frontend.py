@@ -37,6 +37,15 @@ def log_in(visitor: GatewayVisitor, return_to: str, **headers: str) -> Reply:
     return visitor.get(visitor.agree(reply.location))
 
 
+def aged(cookie: str) -> str:
+    """A session cookie as if its login had been a minute earlier."""
+    seal = Seal("session", [SECRET_KEY])
+    fields = seal.open(cookie)
+    assert fields
+    *fields, login_time, issued = fields
+    return seal.sign(*fields, str(int(login_time) - 60), issued)
+
+
 class TestReturning:
     @pytest.mark.promise("L1", "L4")
     @pytest.mark.parametrize(
@@ -125,7 +134,7 @@ class TestReturning:
         go_on, cancel = visitor.get(moved, foreign).links
         assert cancel == f"{FRONTEND}/bye"
         assert go_on.endswith(f"return_to={quote(cancel, safe='')}")
-        for asked in (f"{path}?return_to=/delete?id=7", f"{path}?ask=yes&return_to=/delete?id=7"):
+        for asked in (f"{path}?return_to=/delete?id=7", f"{path}?ask=1&return_to=/delete?id=7"):
             reply = visitor.get(asked, foreign)
             reply = visitor.get(reply.location, foreign) if reply.status == 307 else reply
             go_on, cancel = reply.links
@@ -388,7 +397,7 @@ class TestFrontEnds:
         self, visitor: GatewayVisitor, headers: dict[str, str]
     ) -> None:
         visitor.log_in()
-        assert visitor.get("/logout", headers).location == f"{STAGE_URL}/logout?ask=yes"
+        assert visitor.get("/logout", headers).location == f"{STAGE_URL}/logout?ask=1"
         assert visitor.see_id() == "pia.premium"
 
 
@@ -513,6 +522,30 @@ class TestProtectedRoutes:
         assert "newer logins in this browser replaced it" in early.words
         for page, callback in reversed([*zip(pages, callbacks, strict=True)]):
             assert visitor.get(callback).location == STAGE_URL + page
+
+    @pytest.mark.promise("L8")
+    def test_a_replaced_login_with_another_account_is_not_taken_for_one_that_succeeded(
+        self, visitor: GatewayVisitor
+    ) -> None:
+        visitor.log_in("premium")
+        visitor.cookies["__Host-spotify-session"] = aged(visitor.cookies["__Host-spotify-session"])
+        url = visitor.get("/login?return_to=/account&show_dialog=true").location
+        for number in range(MOST):
+            visitor.get(f"/login?return_to=/tab/{number}")
+        reply = visitor.get(visitor.agree(url, "development"))
+        assert reply.status == 400
+        assert "newer logins in this browser replaced it" in reply.words
+
+    @pytest.mark.promise("L8")
+    def test_pages_are_remembered_as_long_as_any_attempt_that_replaced_theirs(
+        self, visitor: GatewayVisitor
+    ) -> None:
+        urls = [visitor.get(f"/login?return_to=/tab/{number}").location for number in range(MOST)]
+        visitor.log_in()
+        for _ in range(2 * MOST):
+            visitor.begin()
+        visitor.log_in()
+        assert visitor.get(visitor.agree(urls[0])).location == f"{STAGE_URL}/tab/0"
 
     @pytest.mark.promise("L8")
     def test_pages_that_do_not_fit_are_forgotten_and_the_headers_stay_small(

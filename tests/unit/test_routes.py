@@ -119,7 +119,7 @@ class TestHome:
         assert noindex in visitor.get("/callback").text
         visitor.log_in()
         assert noindex in visitor.get("/").text
-        assert noindex in visitor.get("/logout?ask=yes").text
+        assert noindex in visitor.get("/logout?ask=1").text
 
     def test_the_home_page_shows_the_logged_in_user(self, visitor: GatewayVisitor) -> None:
         visitor.log_in("premium")
@@ -371,7 +371,7 @@ class TestLogin:
         assert visitor.get("/login", foreign).status == 307, "a logged-out visitor is not asked"
         visitor.log_in()
         moved = visitor.get("/login", foreign)
-        assert (moved.status, moved.location, moved.set_cookies) == (307, f"{STAGE_URL}/login?ask=yes", [])
+        assert (moved.status, moved.location, moved.set_cookies) == (307, f"{STAGE_URL}/login?ask=1", [])
         for headers in (foreign, {"Sec-Fetch-Site": "none"}, {"Sec-Fetch-Site": "same-origin"}, {}):
             reply = visitor.get(moved.location, headers)
             assert (reply.status, reply.set_cookies) == (200, []), "it also asks when it is reloaded"
@@ -661,7 +661,7 @@ class TestLogout:
     ) -> None:
         visitor.log_in()
         moved = visitor.send("/logout", {**headers, "Cookie": f"{SESSION}={visitor.cookies[SESSION]}"})
-        assert (moved.status, moved.location, moved.set_cookies) == (307, f"{STAGE_URL}/logout?ask=yes", [])
+        assert (moved.status, moved.location, moved.set_cookies) == (307, f"{STAGE_URL}/logout?ask=1", [])
         for reloaded in (headers, {"Sec-Fetch-Site": "none"}, {"Sec-Fetch-Site": "same-origin"}):
             reply = visitor.get(moved.location, reloaded)
             assert (reply.status, reply.set_cookies) == (200, []), "it also asks when it is reloaded"
