@@ -235,11 +235,6 @@ SSO = "sso_region = eu-west-1\nsso_account_id = 1\nsso_role_name = x\nsso_start_
     [
         ("", "Unable to locate credentials", "aws login"),
         (SSO, "Error loading SSO Token", "aws sso login"),
-        (
-            f"sso_session = x\n{SSO}\n[sso-session x]\n{SSO}",
-            "Error when retrieving token from sso",
-            "aws sso login",
-        ),
         ("login_session = x", "Error loading login session token", "aws login"),
         ("role_arn = x\nsource_profile = missing", 'The source_profile "missing"', "aws login"),
         ("credential_process = /missing", "[Errno 2] No such file or directory: '/missing'", "aws login"),
@@ -249,10 +244,6 @@ SSO = "sso_region = eu-west-1\nsso_account_id = 1\nsso_role_name = x\nsso_start_
 def test_a_profile_that_cannot_sign_in_is_reported_with_the_command_that_signs_it_in(
     signed_out: pytest.MonkeyPatch, tmp_path: Path, lines: str, what: str, command: str
 ) -> None:
-    expired = {"accessToken": "x", "expiresAt": "2026-01-01T00:00:00Z"}
-    cache = tmp_path / ".aws" / "sso" / "cache"
-    cache.mkdir(parents=True)
-    (cache / f"{hashlib.sha1(b'x').hexdigest()}.json").write_text(json.dumps(expired))
     (tmp_path / ".aws" / "config").write_text(f"[profile chosen]\n{lines}\n")
     signed_out.setenv("AWS_PROFILE", "chosen")
     with pytest.raises(Stop) as stop:
@@ -260,6 +251,21 @@ def test_a_profile_that_cannot_sign_in_is_reported_with_the_command_that_signs_i
     (problem,) = stop.value.problems
     assert problem.what.startswith(f"Signing in to AWS failed: {what}")
     assert problem.command == command
+
+
+def test_an_expired_sso_session_is_reported_with_the_command_that_renews_it(
+    account: Emulator, tmp_path: Path
+) -> None:
+    cache = tmp_path / ".aws" / "sso" / "cache"
+    cache.mkdir(parents=True)
+    expired = {"accessToken": "x", "expiresAt": "2026-01-01T00:00:00Z"}
+    (cache / f"{hashlib.sha1(b'x').hexdigest()}.json").write_text(json.dumps(expired))
+    config = f"[default]\nsso_session = x\n{SSO}\n[sso-session x]\n{SSO}\n"
+    (tmp_path / ".aws" / "config").write_text(config)
+    unset = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
+    failed = account.deploy("doctor", "dev", HOME=str(tmp_path), **unset)
+    assert "- Signing in to AWS failed: Error when retrieving token from sso" in failed.stdout
+    assert "        aws sso login\n" in failed.stdout
 
 
 def test_two_regions_in_the_environment_are_reported(here: Account, monkeypatch: pytest.MonkeyPatch) -> None:
