@@ -28,6 +28,9 @@ PATH = "/spotify-login/dev"
 FUNCTION = "spotify-login-dev"
 ROLE = "spotify-login-dev-api_handler"
 ALIAS = "alias/spotify-login-dev"
+UNSET = {"SPOTIFY_CLIENT_ID": "", "SPOTIFY_CLIENT_SECRET": "", "SPOTIFY_REDIRECT_URI": ""}
+"""Without settings in the environment, doctor checks the stored ones."""
+
 APPLICATION = Application(client_id="0123456789abcdef" * 2, client_secret="fedcba9876543210" * 2)
 """A Spotify app whose ID and secret have Spotify's format."""
 
@@ -118,6 +121,17 @@ class Emulator:
         self.client("ssm").put_parameter(
             Name=f"{PATH}/{name}", Value=value, Type="SecureString", Overwrite=True
         )
+
+    def key(self, alias: str) -> str:
+        """Create a KMS key of another app, with an alias as soon as KMS finds the key; returns its ID."""
+        kms = self.client("kms")
+        key = str(kms.create_key()["KeyMetadata"]["KeyId"])
+        while True:
+            try:
+                kms.create_alias(AliasName=alias, TargetKeyId=key)
+            except kms.exceptions.NotFoundException:
+                continue
+            return key
 
     def user_denied(self, action: str) -> dict[str, str]:
         """The credentials of a user with every right but one."""
