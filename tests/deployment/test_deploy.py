@@ -29,7 +29,18 @@ from deploy.secrets import Secrets
 from deploy.stage import Stage, Stop
 from deploy.table import Table
 from simulator.loopback import serve
-from tests.support.deployment import ALIAS, APPLICATION, FUNCTION, PATH, REGION, ROLE, TABLE, UNSET, Emulator
+from tests.support.deployment import (
+    ALIAS,
+    APPLICATION,
+    FUNCTION,
+    PATH,
+    REGION,
+    ROLE,
+    TABLE,
+    UNSET,
+    Emulator,
+    steps,
+)
 from tests.support.servers import free_port, python, running
 from tests.support.visitor import query_of
 
@@ -40,15 +51,6 @@ STEPS = (
     "store the secrets",
     "build the package",
 )
-DEPLOY_ONLY = python(
-    "-c",
-    "from deploy.__main__ import Deployment, Stage\n"
-    "deployment = Deployment(Stage.load('dev'))\n"
-    "deployment.check()\n"
-    "deployment.deploy()",
-)
-"""Run only the step that runs `chalice deploy`, with the package of the last run."""
-
 FIVE_MINUTES = "AWS can take up to five minutes to let the function use the key."
 TOPIC = f"arn:aws:sns:{REGION}:000000000000:alarms"
 
@@ -113,15 +115,18 @@ def test_if_packaging_fails_nothing_is_published(aws: Emulator) -> None:
     assert "function" not in aws.resources()
 
 
-def test_however_often_a_deployment_is_killed_there_is_one_api(aws: Emulator) -> None:
+def test_however_often_a_deployment_is_killed_or_fails_there_is_one_api(aws: Emulator) -> None:
     for command, moment in (
         (python("-m", "deploy", "deploy", "dev"), "Creating lambda function"),
-        (DEPLOY_ONLY, "(Creating|Updating) [Rr]est API"),
-        (DEPLOY_ONLY, "Resources deployed"),
+        (steps("check", "deploy"), "(Creating|Updating) [Rr]est API"),
+        (steps("check", "deploy"), "Resources deployed"),
     ):
         with running(command, aws.terminal, aws.checkout) as deploying:
             deploying.wait_for(moment)
             os.killpg(deploying.pid, signal.SIGKILL)
+    failed = aws.steps("check", "deploy", **aws.user_denied("iam:PutRolePolicy"))
+    assert failed.returncode == 1
+    assert "`chalice deploy --stage` failed." in failed.stdout
     assert len(apis(aws)) <= 1
 
 
@@ -288,10 +293,9 @@ def test_a_second_deployment_keeps_the_url_and_all_sessions_whatever_the_record_
     visitor.log_in("premium")
     kept = deployed.record.read_text()
     deployed.record.write_text(kept.replace(deployed.api, "of-another-account"))
-    again = deployed.deploy("deploy", "dev")
+    again = deployed.steps("check", "data", "secrets", "deploy")
     assert again.returncode == 0, again.stdout
     assert again.stdout.count("nothing to change") == 2
-    assert f"Deployed: {deployed.home}/\n" in again.stdout
     assert apis(deployed) == [deployed.api]
     assert json.loads(deployed.record.read_text()) == json.loads(kept)
     assert visitor.see_id() == "pia.premium"

@@ -6,6 +6,9 @@ import pytest
 
 from tests.support.deployment import FUNCTION, REGION, ROLE, TABLE, Emulator
 
+STEPS = ("check", "data", "secrets", "package", "deploy", "throttle")
+"""All steps of a deployment but the test at its end."""
+
 
 @pytest.fixture(scope="module")
 def aws(account: Emulator) -> Emulator:
@@ -14,7 +17,7 @@ def aws(account: Emulator) -> Emulator:
     assert plain.returncode == 0, plain.stdout
     assert not {"table", "parameter"} & {*account.resources()}
     account.record.unlink()
-    adopted = account.deploy("deploy", "dev")
+    adopted = account.steps(*STEPS)
     assert adopted.returncode == 0, adopted.stdout
     return account
 
@@ -93,7 +96,7 @@ def test_a_renamed_app_is_deployed_beside_the_original(aws: Emulator) -> None:
     assert aws.resources() == before
     rename(aws, "spotify-login", "our-login")
     aws.api = "api2"
-    ours = aws.deploy("deploy", "dev")
+    ours = aws.steps(*STEPS)
     assert ours.returncode == 0, ours.stdout
     assert aws.visitor().log_in("premium").status == 307
     both = aws.resources()

@@ -61,6 +61,10 @@ class Emulator:
         """Run `make deploy`, `make doctor` and so on in the copy of the checkout."""
         return self._run(python("-m", "deploy", *arguments), environment)
 
+    def steps(self, *names: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run these steps of a deployment only."""
+        return self._run(steps(*names), environment)
+
     def chalice(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run Chalice in the copy of the checkout."""
         return self._run([str(Path(sys.executable).with_name("chalice")), *arguments], {})
@@ -179,6 +183,12 @@ class Emulator:
             name: value for name, value in own.items() if value
         }
         path.write_text(json.dumps(config))
+
+
+def steps(*names: str) -> list[str]:
+    """The command that runs these steps of a deployment of stage dev."""
+    lines = ["from deploy.__main__ import Deployment, Stage", "deployment = Deployment(Stage.load('dev'))"]
+    return python("-c", "\n".join([*lines, *(f"deployment.{name}()" for name in names)]))
 
 
 @contextmanager

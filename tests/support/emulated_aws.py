@@ -1,6 +1,7 @@
 """An emulated AWS (ministack), with fixes that `make deploy` needs. Runs on .emulator's Python.
 
-ministack executes functions, behind API Gateway, and enforces IAM policies. This module adds
+It is the emulation for deployments: ministack executes functions, behind API Gateway, and enforces IAM policies, which
+moto, in tests/support/cloud.py, does not. This module adds
 
 - the statuses of a table that is being created, updated or deleted;
 - functions that are ready at once, as Chalice polls them every five seconds, and that wait 5 ms for a log line, not 50;
