@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from bench import packages
 from bench.packages import Package
 from tests.support import tls
-from tests.support.counted import cloud
+from tests.support.cloud import cloud
 from tests.support.events import event
 from tests.support.runtime import Function, FunctionVisitor, function
 from tests.support.world import SECRET_KEY

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench import packages
 from simulator.loopback import serve
-from tests.support.counted import Cloud, cloud
+from tests.support.cloud import Cloud, cloud
 from tests.support.faults import DRIPS, FaultServer, never_accepting, reset, response, unreachable
 from tests.support.runtime import Function, FunctionVisitor, function
 from tests.support.world import SECRET_KEY

@@ -9,10 +9,8 @@ from pathlib import Path
 import pytest
 
 from deploy import bundle
-from tests.support.counted import Cloud, cloud
+from deploy.account import Account
 from tests.support.deployment import Emulator, emulator
-from tests.support.runtime import Function, function
-from tests.support.world import SECRET_KEY
 
 
 @pytest.fixture(scope="session")
@@ -30,22 +28,15 @@ def task(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def aws() -> Cloud:
-    """The services that the function calls."""
-    return cloud(SECRET_KEY)
-
-
-@pytest.fixture
-def running(task: Path, aws: Cloud, tmp_path: Path) -> Iterator[Function]:
-    """The initialized function, with the counts reset."""
-    with function(task, aws.environment, tmp_path / "log") as started:
-        aws.forget()
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """An AWS account for the tests of a module, empty at first."""
+    with emulator(tmp_path_factory.mktemp("emulator")) as started:
         yield started
 
 
 @pytest.fixture
-def account(tmp_path: Path) -> Iterator[Emulator]:
-    """An empty AWS account."""
-    with emulator(tmp_path) as started:
-        started.edit(throttling={"rate": 1000, "burst": 1000})
-        yield started
+def here(account: Emulator, monkeypatch: pytest.MonkeyPatch) -> Account:
+    """The same account, for parts of the commands that run in this process."""
+    for name, value in account.terminal.items():
+        monkeypatch.setenv(name, value)
+    return Account.current()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,57 +13,68 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from deploy import PROJECT
+from deploy.__main__ import READY, wait_for
 from deploy.account import Account
-from deploy.stage import Stop
+from deploy.resources import Resources
+from deploy.stage import Stage, Stop
+from deploy.table import Table
 from simulator.loopback import serve
-from tests.support.deployment import REGION, Emulator, emulator
+from tests.support.deployment import ALIAS, REGION, ROLE, TABLE, UNSET, Emulator
 from tests.support.servers import free_port
-
-TABLE = "spotify-login-users-dev"
-ROLE = "spotify-login-dev-api_handler"
 
 
 @pytest.mark.promise("K1")
 def test_all_problems_are_reported_at_once_and_nothing_is_changed(account: Emulator) -> None:
-    config = account.checkout / ".chalice" / "config.json"
-    settings = json.loads(config.read_text())
-    settings["stages"]["dev"]["environment_variables"]["USERS_TABLE"] = "another-table"
-    settings["stages"]["dev"]["environment_variables"]["SECRET_KEY"] = "plain"
-    config.write_text(json.dumps(settings))
-    failed = account.deploy(
-        "deploy",
-        "dev",
-        AWS_DEFAULT_REGION="",
-        SPOTIFY_REDIRECT_URI="http://localhost:5000/",
+    account.edit({"USERS_TABLE": "another-table", "SECRET_KEY": "plain"})
+    settings = {
+        "AWS_DEFAULT_REGION": "",
+        "SPOTIFY_CLIENT_SECRET": "fedcba",
+        "SPOTIFY_REDIRECT_URI": "http://localhost:5000/",
+        "SPOTIFY_SCOPE": "user-read-email  user-read-private",
+    }
+    failed = account.deploy("deploy", "dev", **settings)
+    account.edit({"USERS_TABLE": TABLE, "SECRET_KEY": ""})
+    missing = account.deploy("deploy", "dev", **UNSET, FRONTEND_ORIGINS="http://127.0.0.1:3000")
+    copies = (
+        ".chalice/policy-dev.json does not match app_name, the stage or USERS_TABLE in .chalice/config.json."
     )
-    assert failed.returncode == 1
     for message in (
         "No AWS region is set.",
         "SECRET_KEY is in .chalice/config.json, in plain text",
-        ".chalice/policy-dev.json does not match app_name, the stage or USERS_TABLE in .chalice/config.json.",
-        "    It needs: table/another-table\n",
+        f"{copies}\n    It needs: table/another-table\n",
         "The app cannot use SPOTIFY_REDIRECT_URI, which is 'http://localhost:5000/'.",
-        "Nothing has been changed.",
+        "The app cannot use SPOTIFY_SCOPE, which is 'user-read-email  user-read-private'.",
     ):
-        assert message in failed.stdout
-    missing = account.deploy(
-        "deploy", "dev", SPOTIFY_CLIENT_ID="", SPOTIFY_CLIENT_SECRET="", SPOTIFY_REDIRECT_URI=""
-    )
-    for name in ("SPOTIFY_CLIENT_ID", "SPOTIFY_CLIENT_SECRET"):
-        assert f"{name} is set neither in the environment nor in Parameter Store." in missing.stdout
-    assert "Nothing has been changed." in missing.stdout
-    assert account.client("dynamodb").list_tables()["TableNames"] == []
+        assert f"\n- {message}" in failed.stdout
+    for message in (
+        "SPOTIFY_CLIENT_ID is set neither in the environment nor in Parameter Store.",
+        "SPOTIFY_CLIENT_SECRET is set neither in the environment nor in Parameter Store.",
+        "FRONTEND_ORIGINS is http://127.0.0.1:3000, but it must list https origins",
+    ):
+        assert f"\n- {message}" in missing.stdout
+    for run in (failed, missing):
+        assert run.returncode == 1
+        assert "Nothing has been changed." in run.stdout
+        assert "- Lambda would run" not in run.stdout, "it is a note"
+    assert account.resources() == {}
 
 
 def test_doctor_needs_no_client_id_and_secret_before_the_first_deployment(account: Emulator) -> None:
-    settings = {"SPOTIFY_CLIENT_ID": "", "SPOTIFY_CLIENT_SECRET": "", "SPOTIFY_REDIRECT_URI": ""}
-    done = account.deploy("doctor", "dev", **settings)
-    assert done.returncode == 0, done.stdout
-    assert (
-        "Note: SPOTIFY_CLIENT_SECRET is set neither in the environment nor in Parameter Store.\n"
-        in done.stdout
+    done = account.deploy("doctor", "dev", **UNSET)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (
+        0,
+        "dev is not deployed yet. No problems found.",
     )
+    note = "Note: SPOTIFY_CLIENT_SECRET is set neither in the environment nor in Parameter Store.\n"
+    assert note in done.stdout
     assert "        read -rs SPOTIFY_CLIENT_SECRET && export SPOTIFY_CLIENT_SECRET\n" in done.stdout
+
+
+def test_an_unknown_stage_is_rejected(account: Emulator) -> None:
+    failed = account.deploy("destroy", "pord")
+    assert failed.returncode == 1
+    assert failed.stdout == "There is no stage 'pord' in .chalice/config.json.\n    Use one of: dev, prod.\n"
 
 
 @pytest.mark.parametrize(
@@ -76,46 +88,23 @@ def test_doctor_needs_no_client_id_and_secret_before_the_first_deployment(accoun
         (lambda config: config["throttling"].update(burst=0), "throttling must be positive"),
         (lambda config: config["stages"]["dev"].pop("iam_policy_file"), "'iam_policy_file' is missing"),
         (lambda config: config["stages"]["dev"].update(iam_policy_file="x.json"), "No such file"),
+        (
+            lambda config: config["environment_variables"].update(TOKENS_KMS_ALIAS="alias/aws/dynamodb"),
+            "it must be like alias/spotify-login-dev",
+        ),
     ],
 )
 def test_an_unusable_configuration_is_reported(
-    account: Emulator, break_it: Callable[[dict[str, Any]], object], message: str
+    tmp_path: Path, break_it: Callable[[dict[str, Any]], object], message: str
 ) -> None:
-    path = account.checkout / ".chalice" / "config.json"
-    config = json.loads(path.read_text())
-    break_it(config)
-    path.write_text(json.dumps(config))
-    failed = account.deploy("deploy", "dev")
-    assert failed.returncode == 1
-    assert message in failed.stdout
-    assert "Traceback" not in failed.stdout
-
-
-def test_two_regions_in_the_environment_are_reported(account: Emulator) -> None:
-    failed = account.deploy("deploy", "dev", AWS_REGION="us-east-1")
-    assert f"- AWS_REGION is us-east-1, but boto3 and Chalice use {REGION}.\n" in failed.stdout
-
-
-def test_missing_credentials_are_reported(account: Emulator) -> None:
-    without = account.deploy(
-        "deploy",
-        "dev",
-        AWS_ACCESS_KEY_ID="",
-        AWS_SECRET_ACCESS_KEY="",
-        HOME="/nonexistent",
-        AWS_EC2_METADATA_DISABLED="true",
+    folder = shutil.copytree(
+        PROJECT / ".chalice", tmp_path / ".chalice", ignore=shutil.ignore_patterns("deploy*")
     )
-    assert "- Signing in to AWS failed: Unable to locate credentials" in without.stdout
-    assert "- Lambda would run" not in without.stdout, "it is a note"
-    assert "Nothing has been changed." in without.stdout
-
-
-@pytest.mark.parametrize("verb", ["deploy", "doctor", "rotate-key", "destroy"])
-def test_an_unknown_stage_is_rejected(account: Emulator, verb: str) -> None:
-    failed = account.deploy(verb, "pord")
-    assert failed.returncode == 1
-    assert "There is no stage 'pord' in .chalice/config.json." in failed.stdout
-    assert "Use one of: dev, prod." in failed.stdout
+    config = json.loads((folder / "config.json").read_text())
+    break_it(config)
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(Stop, match=message):
+        Stage.load("dev", tmp_path)
 
 
 def create_table(account: Emulator, key: str = "account_id", **tags: str) -> None:
@@ -137,47 +126,83 @@ def create_table(account: Emulator, key: str = "account_id", **tags: str) -> Non
     ],
 )
 def test_a_table_of_another_app_is_neither_used_nor_deleted(
-    account: Emulator, key: str, tags: dict[str, str]
+    account: Emulator, here: Account, key: str, tags: dict[str, str]
 ) -> None:
     create_table(account, key, **tags)
+    table, dynamodb = Table(Stage.load("dev"), here), account.client("dynamodb")
+    for use in (table.describe, table.existing, table.create, table.delete):
+        with pytest.raises(Stop, match="is not this stage's: it has other tags or another key"):
+            use()
+    dynamodb.get_waiter("table_exists").wait(TableName=TABLE, WaiterConfig={"Delay": 1})
+    dynamodb.delete_table(TableName=TABLE)
+    dynamodb.get_waiter("table_not_exists").wait(TableName=TABLE, WaiterConfig={"Delay": 1})
+
+
+def test_every_command_rejects_a_table_and_a_key_of_another_app(account: Emulator) -> None:
+    account.key(ALIAS)
+    create_table(account)
+    account.edit({"TOKENS_KMS_ALIAS": ALIAS})
+    before = account.resources()
     for arguments in (("deploy", "dev"), ("doctor", "dev"), ("destroy", "dev", "--table", TABLE)):
         failed = account.deploy(*arguments)
         assert failed.returncode == 1
         assert f"- Table {TABLE} is not this stage's: it has other tags or another key." in failed.stdout
-    assert account.client("dynamodb").list_tables()["TableNames"] == [TABLE]
-    assert account.client("ssm").describe_parameters()["Parameters"] == []
+        key = f"- Key {ALIAS} is not this stage's: it has other tags"
+        assert (key in failed.stdout) is (arguments[0] != "destroy"), "destroy stops at the first problem"
+        assert "Traceback" not in failed.stdout
+    assert account.resources() == before
+    account.edit({"TOKENS_KMS_ALIAS": ""})
+    account.client("dynamodb").delete_table(TableName=TABLE)
+    account.client("dynamodb").get_waiter("table_not_exists").wait(TableName=TABLE, WaiterConfig={"Delay": 1})
 
 
-def test_destroying_waits_for_a_table_change(account: Emulator) -> None:
-    create_table(
-        account, app="spotify-login", stage="dev"
-    )  # it is still being created when the command begins
-    done = account.deploy("destroy", "dev", "--table", TABLE)
-    assert done.returncode == 0, done.stdout
-    assert account.client("dynamodb").list_tables()["TableNames"] == []
+def test_deleting_a_table_waits_for_a_change_of_it(account: Emulator, here: Account) -> None:
+    create_table(account, app="spotify-login", stage="dev")  # it is still being created
+    Table(Stage.load("dev"), here).delete()
+    assert "table" not in account.resources()
 
 
-def test_credentials_of_aws_login_are_accepted(account: Emulator, tmp_path: Path) -> None:
+def test_a_role_of_unknown_origin_is_not_used(account: Emulator, here: Account) -> None:
+    account.client("iam").create_role(RoleName=ROLE, AssumeRolePolicyDocument="{}")
+    resources = Resources(Stage.load("dev"), here)
+    (problem,) = resources.conflicts()
+    account.client("iam").delete_role(RoleName=ROLE)
+    assert problem.what.startswith(f"Role {ROLE} exists, but no function in {REGION} uses it.")
+    assert problem.command.endswith(f"; aws iam delete-role --role-name {ROLE}")
+    assert resources.existing() == []
+
+
+@pytest.fixture
+def signed_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """An environment with a home folder and a region, and without credentials."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    chosen = {"AWS_EC2_METADATA_DISABLED": "true", "HOME": str(tmp_path), "AWS_DEFAULT_REGION": REGION}
+    for name, value in chosen.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / ".aws").mkdir()
+    return monkeypatch
+
+
+def test_credentials_of_aws_login_are_accepted(
+    account: Emulator, signed_out: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     session = "arn:aws:iam::000000000000:user/operator"
+    soon = datetime.now(UTC) + timedelta(hours=1)
     token = {
         "accessKeyId": "test",
         "secretAccessKey": "test",
         "sessionToken": "",
         "accountId": "000000000000",
+        "expiresAt": soon.isoformat(),
     }
-    soon = datetime.now(UTC) + timedelta(hours=1)
-    login = {
-        "accessToken": {**token, "expiresAt": soon.isoformat()},
-        "refreshToken": "x",
-        "dpopKey": "x",
-        "clientId": "x",
-    }
+    login = {"accessToken": token, "refreshToken": "x", "dpopKey": "x", "clientId": "x"}
     cache = tmp_path / ".aws" / "login" / "cache"
     cache.mkdir(parents=True)
     (cache / f"{hashlib.sha256(session.encode()).hexdigest()}.json").write_text(json.dumps(login))
     (tmp_path / ".aws" / "config").write_text(f"[default]\nlogin_session = {session}\n")
-    done = account.deploy("doctor", "dev", HOME=str(tmp_path), AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="")
-    assert done.returncode == 0, done.stdout
+    signed_out.setenv("AWS_ENDPOINT_URL", account.url)
+    assert Account.current().number == "000000000000"
 
 
 SSO = "sso_region = eu-west-1\nsso_account_id = 1\nsso_role_name = x\nsso_start_url = https://x.example"
@@ -186,6 +211,7 @@ SSO = "sso_region = eu-west-1\nsso_account_id = 1\nsso_role_name = x\nsso_start_
 @pytest.mark.parametrize(
     ("lines", "what", "command"),
     [
+        ("", "Unable to locate credentials", "aws login"),
         (SSO, "Error loading SSO Token", "aws sso login"),
         ("login_session = x", "Error loading login session token", "aws login"),
         ("role_arn = x\nsource_profile = missing", 'The source_profile "missing"', "aws login"),
@@ -194,14 +220,10 @@ SSO = "sso_region = eu-west-1\nsso_account_id = 1\nsso_role_name = x\nsso_start_
     ],
 )
 def test_a_profile_that_cannot_sign_in_is_reported_with_the_command_that_signs_it_in(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lines: str, what: str, command: str
+    signed_out: pytest.MonkeyPatch, tmp_path: Path, lines: str, what: str, command: str
 ) -> None:
-    (tmp_path / "config").write_text(f"[profile chosen]\n{lines}\n")
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    chosen = {"AWS_PROFILE": "chosen", "AWS_CONFIG_FILE": str(tmp_path / "config"), "HOME": str(tmp_path)}
-    for name, value in {**chosen, "AWS_DEFAULT_REGION": REGION}.items():
-        monkeypatch.setenv(name, value)
+    (tmp_path / ".aws" / "config").write_text(f"[profile chosen]\n{lines}\n")
+    signed_out.setenv("AWS_PROFILE", "chosen")
     with pytest.raises(Stop) as stop:
         Account.current()
     (problem,) = stop.value.problems
@@ -212,55 +234,63 @@ def test_a_profile_that_cannot_sign_in_is_reported_with_the_command_that_signs_i
 def test_an_expired_sso_session_is_reported_with_the_command_that_renews_it(
     account: Emulator, tmp_path: Path
 ) -> None:
-    tokens = tmp_path / ".aws" / "sso" / "cache"
-    tokens.mkdir(parents=True)
+    cache = tmp_path / ".aws" / "sso" / "cache"
+    cache.mkdir(parents=True)
     expired = {"accessToken": "x", "expiresAt": "2026-01-01T00:00:00Z"}
-    (tokens / f"{hashlib.sha1(b'x').hexdigest()}.json").write_text(json.dumps(expired))
+    (cache / f"{hashlib.sha1(b'x').hexdigest()}.json").write_text(json.dumps(expired))
     config = f"[default]\nsso_session = x\n{SSO}\n[sso-session x]\n{SSO}\n"
     (tmp_path / ".aws" / "config").write_text(config)
-    failed = account.deploy(
-        "doctor", "dev", HOME=str(tmp_path), AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY=""
-    )
+    unset = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
+    failed = account.deploy("doctor", "dev", HOME=str(tmp_path), **unset)
     assert "- Signing in to AWS failed: Error when retrieving token from sso" in failed.stdout
     assert "        aws sso login\n" in failed.stdout
 
 
-def test_an_endpoint_that_is_not_aws_is_reported(account: Emulator) -> None:
+def test_two_regions_in_the_environment_are_reported(here: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    with pytest.raises(Stop, match=f"AWS_REGION is us-east-1, but boto3 and Chalice use {REGION}"):
+        Account.current()
+
+
+def test_an_endpoint_that_is_not_aws_is_reported(here: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     for url in (serve(Flask("another app")), f"http://127.0.0.1:{free_port()}"):
-        failed = account.deploy("deploy", "dev", AWS_ENDPOINT_URL=url)
-        assert failed.returncode == 1
-        assert f"- AWS_ENDPOINT_URL is {url}, which does not respond like AWS.\n" in failed.stdout
-        assert "        unset AWS_ENDPOINT_URL\n" in failed.stdout
-        assert "Nothing has been changed." in failed.stdout
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        with pytest.raises(Stop) as stop:
+            Account.current()
+        (problem,) = stop.value.problems
+        assert problem.what == f"AWS_ENDPOINT_URL is {url}, which does not respond like AWS."
+        assert problem.command == "unset AWS_ENDPOINT_URL"
 
 
-def test_a_region_that_cannot_be_reached_is_reported(account: Emulator) -> None:
+def test_a_region_that_cannot_be_reached_is_reported(here: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
     closed = (
         f"http://127.0.0.1:{free_port()}"  # instead of the name server, which does not know eu-west-9 either
     )
-    failed = account.deploy(
-        "deploy",
-        "dev",
-        AWS_ENDPOINT_URL="",
-        AWS_DEFAULT_REGION="eu-west-9",
-        HTTPS_PROXY=closed,
-        NO_PROXY="127.0.0.1",
-    )
-    assert failed.returncode == 1
-    assert "- Cannot reach AWS in region eu-west-9: " in failed.stdout
+    for name, value in {
+        "AWS_DEFAULT_REGION": "eu-west-9",
+        "HTTPS_PROXY": closed,
+        "NO_PROXY": "127.0.0.1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(Stop, match="Cannot reach AWS in region eu-west-9: "):
+        Account.current()
 
 
-def test_a_concurrency_of_ten_is_reported(tmp_path_factory: pytest.TempPathFactory) -> None:
-    limit = {"LAMBDA_ACCOUNT_CONCURRENCY": "10"}
-    with emulator(tmp_path_factory.mktemp("emulator"), limit) as account:
-        done = account.deploy("doctor", "dev")
-    assert done.returncode == 0, done.stdout
-    assert "Note: This account runs 10 requests at a time, across all its functions.\n" in done.stdout
+def test_a_deployment_waits_for_several_redirects_in_a_row() -> None:
+    flaky = Flask("flaky")
+    statuses = iter([403, 500, 307, 307, 403, *[307] * READY])
+    seen: list[int] = []
+
+    @flaky.route("/login")
+    def login() -> tuple[str, int]:
+        seen.append(next(statuses))
+        return "", seen[-1]
+
+    wait_for(serve(flaky))
+    assert seen == [403, 500, 307, 307, 403, *[307] * READY]
 
 
-def test_a_role_of_unknown_origin_is_not_used(account: Emulator) -> None:
-    account.client("iam").create_role(RoleName=ROLE, AssumeRolePolicyDocument="{}")
-    failed = account.deploy("deploy", "dev")
-    assert f"- Role {ROLE} exists, but no function in {REGION} uses it." in failed.stdout
-    assert f"; aws iam delete-role --role-name {ROLE}\n" in failed.stdout
-    assert "dev is not deployed in" in account.deploy("destroy", "dev").stdout
+def test_a_deployment_that_never_redirects_is_reported_with_the_last_response() -> None:
+    with pytest.raises(Stop, match="/login did not redirect to Spotify: status 404"):
+        wait_for(serve(Flask("empty")), seconds=1.0)

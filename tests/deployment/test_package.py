@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from deploy import PROJECT, bundle, descriptions, roots
+from deploy import PROJECT, bundle, roots
 from deploy.stage import Stage, Stop
 from tests.support.runtime import PYTHON
 from tests.support.servers import clean_environment, python
@@ -58,7 +58,9 @@ def test_the_package_contains_the_app_chalice_and_the_pinned_libraries_and_nothi
     }
 
 
-def test_the_package_contains_all_of_chalicelib_unchanged(files: dict[str, bytes]) -> None:
+def test_the_package_contains_all_of_chalicelib_unchanged_and_no_tests_secrets_or_git_files(
+    files: dict[str, bytes],
+) -> None:
     sources = {
         str(path.relative_to(PROJECT)): path.read_bytes()
         for path in Path(PROJECT, "chalicelib").rglob("*")
@@ -69,9 +71,6 @@ def test_the_package_contains_all_of_chalicelib_unchanged(files: dict[str, bytes
     for name, root in roots.folder():
         assert packed.pop(f"{bundle.ROOTS}/{name}") == root
     assert {name: content for name, content in packed.items() if not name.endswith(".pyc")} == sources
-
-
-def test_the_package_contains_no_tests_secrets_or_git_files(files: dict[str, bytes]) -> None:
     unwanted = re.compile(
         r"(^|/)(tests?|\.git|\.env|\.chalice|\.local|simulator|local)(/|$)|secret-key|\.so$"
     )
@@ -100,7 +99,7 @@ def test_the_same_sources_give_the_same_bytes(package: Path, tmp_path: Path) -> 
 
 def test_chalice_uploads_the_zip_unchanged(package: Path, tmp_path: Path) -> None:
     environment = clean_environment({"AWS_DEFAULT_REGION": "eu-west-1"})
-    command = [str(Path(sys.executable).with_name("chalice")), "package", "--stage", "dev", str(tmp_path)]
+    command = [bundle.CHALICE, "package", "--stage", "dev", str(tmp_path)]
     subprocess.run(command, cwd=package.parents[1], env=environment, check=True)
     assert (tmp_path / "deployment.zip").read_bytes() == package.read_bytes()
 
@@ -133,20 +132,11 @@ def operations(folder: Path) -> list[str]:
 OPERATIONS = ["dynamodb DeleteItem GetItem UpdateItem", "ssm GetParametersByPath"]
 
 
-def test_botocore_knows_only_the_operations_that_the_policy_allows(task: Path) -> None:
-    assert operations(task) == OPERATIONS
-
-
 def test_a_refused_write_returns_the_item(files: dict[str, bytes]) -> None:
     (name,) = (name for name in files if re.fullmatch(r"botocore/data/dynamodb/[\d-]+/service-2.json", name))
     refused = json.loads(files[name])["shapes"]["ConditionalCheckFailedException"]
     assert refused["exception"]
     assert set(refused["members"]) == {"message", "Item"}
-
-
-def test_an_action_in_a_policy_may_be_a_string_or_a_list() -> None:
-    policy = {"Statement": [{"Action": "ssm:GetParametersByPath"}, {"Action": ["logs:PutLogEvents"]}]}
-    assert descriptions.allowed(policy) == {"ssm": {"GetParametersByPath"}}
 
 
 @pytest.fixture
@@ -164,24 +154,18 @@ def settings(project: Path) -> Any:
     return json.loads((project / ".chalice" / "config.json").read_text())
 
 
-def test_the_function_keeps_the_tags_of_config_json(checkout: Path, tmp_path: Path) -> None:
-    config = settings(checkout)
-    (checkout / ".chalice" / "config.json").write_text(json.dumps({**config, "tags": {"CostCenter": "42"}}))
-    bundle.bundle("dev", tmp_path / "build")
-    assert settings(tmp_path / "build")["tags"]["CostCenter"] == "42"
-
-
 @pytest.mark.promise("M1")
-def test_only_a_stage_that_keeps_access_may_use_kms_and_knows_it(checkout: Path, tmp_path: Path) -> None:
-    config = settings(checkout)
+def test_only_a_stage_that_keeps_access_may_use_kms_and_all_keep_their_tags(
+    checkout: Path, tmp_path: Path
+) -> None:
+    config = settings(checkout) | {"tags": {"CostCenter": "42"}}
     config["stages"]["dev"]["environment_variables"]["TOKENS_KMS_ALIAS"] = "alias/spotify-login-dev"
     (checkout / ".chalice" / "config.json").write_text(json.dumps(config))
-    for stage, known in (
-        ("dev", [*OPERATIONS[:1], "kms Decrypt Encrypt", *OPERATIONS[1:]]),
-        ("prod", OPERATIONS),
-    ):
+    with_kms = [*OPERATIONS[:1], "kms Decrypt Encrypt", *OPERATIONS[1:]]
+    for stage, known in (("dev", with_kms), ("prod", OPERATIONS)):
         build = tmp_path / stage
         bundle.bundle(stage, build)
+        assert settings(build)["tags"]["CostCenter"] == "42"
         assert operations(build / "vendor") == known
         policy = json.loads((build / ".chalice" / f"policy-{stage}.json").read_text())
         assert policy == Stage.load(stage, checkout).policy == Stage.load(stage, build).policy
@@ -227,3 +211,26 @@ def test_a_file_that_cannot_be_packaged_is_named(
         bundle.bundle("dev", tmp_path / "build")
     (problem,) = stopped.value.problems
     assert problem.what.startswith(reason)
+
+
+@pytest.mark.promise("K2")
+def test_the_zip_of_plain_chalice_contains_the_app_and_the_pinned_wheels_and_nothing_else(
+    checkout: Path,
+) -> None:
+    shutil.copytree(
+        PROJECT / "chalicelib", checkout / "chalicelib", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    environment = clean_environment({"AWS_DEFAULT_REGION": "eu-west-1"})
+    subprocess.run([bundle.CHALICE, "package", "out"], cwd=checkout, env=environment, check=True)
+    with zipfile.ZipFile(checkout / "out" / "deployment.zip") as archive:
+        names = {entry.filename for entry in archive.infolist() if not entry.is_dir()}
+        assert sum(entry.compress_size for entry in archive.infolist()) < 1_000_000, "Lambda provides boto3"
+    pinned = re.findall(r"^([\w-]+)==([\w.]+)", (PROJECT / "requirements.txt").read_text(), re.MULTILINE)
+    wheels = {name.replace("-", "_") for name, _ in pinned}
+    about = {f"{name.replace('-', '_')}-{version}.dist-info" for name, version in pinned}
+    assert {name.partition("/")[0] for name in names} == {"app.py", "chalice", "chalicelib"} | wheels | about
+    chalice = {name for name in names if name.startswith("chalice/")}
+    assert chalice == {"chalice/__init__.py", "chalice/app.py"}
+    own = (path for path in (checkout / "chalicelib").rglob("*") if path.is_file())
+    sources = {path.relative_to(checkout).as_posix() for path in own}
+    assert {name for name in names if name.startswith("chalicelib/")} == sources

@@ -13,7 +13,8 @@ import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from local.aws import CREDENTIALS
-from tests.support.dynamodb import Fault, FaultyDynamoDB
+from tests.support.cloud import Fault
+from tests.support.cloud import Service as FaultyDynamoDB
 from tests.support.faults import never_accepting, unreachable
 from tests.support.gateway import STAGE_URL, GatewayVisitor
 from tests.support.table import Table

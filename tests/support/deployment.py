@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -18,23 +17,22 @@ import boto3
 from deploy import PROJECT
 from simulator.loopback import serve
 from simulator.spotify import Application, create_app
+from tests.support import fork
 from tests.support.servers import clean_environment, free_port, python, running, wait_until_served
 from tests.support.visitor import HttpVisitor
 
 PYTHON = PROJECT / ".emulator" / "bin" / "python"
 REGION = "eu-west-1"
+TABLE = "spotify-login-users-dev"
+PATH = "/spotify-login/dev"
+FUNCTION = "spotify-login-dev"
+ROLE = "spotify-login-dev-api_handler"
+ALIAS = "alias/spotify-login-dev"
+UNSET = {"SPOTIFY_CLIENT_ID": "", "SPOTIFY_CLIENT_SECRET": "", "SPOTIFY_REDIRECT_URI": ""}
+"""Without settings in the environment, doctor checks the stored ones."""
+
 APPLICATION = Application(client_id="0123456789abcdef" * 2, client_secret="fedcba9876543210" * 2)
 """A Spotify app whose ID and secret have Spotify's format."""
-
-CHECKOUT = (
-    "app.py",
-    "chalicelib",
-    "deploy",
-    "simulator",
-    ".chalice",
-    "requirements.txt",
-    "requirements",
-)
 
 
 @dataclass
@@ -54,14 +52,18 @@ class Emulator:
         """The URL of the API on this emulator."""
         return f"{self.url}/_aws/execute-api/{self.api}/api"
 
-    def client(self, service: str, key: tuple[str, str] = ("test", "test"), region: str = REGION) -> Any:
-        """A client with every permission, unless another access key is given."""
-        session = boto3.Session(*key, region_name=region)
-        return session.client(service, endpoint_url=self.url)  # type: ignore[call-overload]
+    def client(self, service: str, region: str = REGION, **credentials: str) -> Any:
+        """A client with every permission, unless other credentials are given."""
+        keys = credentials or {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+        return boto3.client(service, region_name=region, endpoint_url=self.url, **keys)  # type: ignore[call-overload]
 
     def deploy(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run `make deploy`, `make doctor` and so on in the copy of the checkout."""
         return self._run(python("-m", "deploy", *arguments), environment)
+
+    def steps(self, *names: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run these steps of a deployment only."""
+        return self._run(steps(*names), environment)
 
     def chalice(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run Chalice in the copy of the checkout."""
@@ -97,9 +99,9 @@ class Emulator:
         }
 
     def resources(self, region: str = REGION) -> dict[str, list[str]]:
-        """The names of all resources in a region."""
+        """The names of all resources in a region, by the kinds that exist there."""
         own = partial(self.client, region=region)
-        return {
+        found = {
             "api": [api["id"] for api in own("apigateway").get_rest_apis()["items"]],
             "function": [
                 function["FunctionName"] for function in own("lambda").list_functions()["Functions"]
@@ -111,12 +113,35 @@ class Emulator:
             "table": own("dynamodb").list_tables()["TableNames"],
             "alias": [alias["AliasName"] for alias in own("kms").list_aliases()["Aliases"]],
         }
+        return {kind: names for kind, names in found.items() if names}
 
-    def user_denied(self, action: str, resource: str) -> dict[str, str]:
+    def parameters(self) -> dict[str, str]:
+        """The values of the stage's parameters, by the last part of their names."""
+        found = self.client("ssm").get_parameters_by_path(Path=PATH, WithDecryption=True)["Parameters"]
+        return {parameter["Name"].rpartition("/")[2]: parameter["Value"] for parameter in found}
+
+    def put(self, name: str, value: str) -> None:
+        """Store a parameter of the stage."""
+        self.client("ssm").put_parameter(
+            Name=f"{PATH}/{name}", Value=value, Type="SecureString", Overwrite=True
+        )
+
+    def key(self, alias: str) -> str:
+        """Create a KMS key of another app, with an alias as soon as KMS finds the key; returns its ID."""
+        kms = self.client("kms")
+        key = str(kms.create_key()["KeyMetadata"]["KeyId"])
+        while True:
+            try:
+                kms.create_alias(AliasName=alias, TargetKeyId=key)
+            except kms.exceptions.NotFoundException:
+                continue
+            return key
+
+    def user_denied(self, action: str) -> dict[str, str]:
         """The credentials of a user with every right but one."""
         statements = [
-            {"Effect": "Allow", "Action": "*", "Resource": "*"},
-            {"Effect": "Deny", "Action": action, "Resource": resource},
+            {"Effect": effect, "Action": of, "Resource": "*"}
+            for effect, of in (("Allow", "*"), ("Deny", action))
         ]
         return self.user(action.replace(":", "-"), {"Version": "2012-10-17", "Statement": statements})
 
@@ -128,16 +153,16 @@ class Emulator:
         key = iam.create_access_key(UserName=name)["AccessKey"]
         return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
 
+    def called(self, access_key: str) -> set[str]:
+        """The actions of all calls with an access key."""
+        lines = (self.checkout.parent / "actions").read_text().splitlines()
+        return {line.partition(" ")[2] for line in lines if line.startswith(access_key)}
+
     def commit(self) -> str:
         """Make the copy of the checkout a git checkout with one commit; returns its hash."""
         git = ["git", "-c", "user.name=A", "-c", "user.email=a@example.com", "-C", str(self.checkout)]
-        for command in (
-            ["init", "-q"],
-            ["add", "."],
-            ["commit", "-qm", "x"],
-            ["rev-parse", "--short=12", "HEAD"],
-        ):
-            done = subprocess.run([*git, *command], check=True, capture_output=True, text=True)
+        for command in ("init -q", "add .", "commit -qm x", "rev-parse --short=12 HEAD"):
+            done = subprocess.run([*git, *command.split()], check=True, capture_output=True, text=True)
         return done.stdout.strip()
 
     def visitor(self) -> HttpVisitor:
@@ -149,33 +174,27 @@ class Emulator:
         """The path of Chalice's record."""
         return self.checkout / ".chalice" / "deployed" / "dev.json"
 
-    def edit(self, **settings: Any) -> None:
-        """Change the shared part of .chalice/config.json."""
+    def edit(self, variables: Mapping[str, str] | None = None, **settings: Any) -> None:
+        """Change .chalice/config.json: the variables of stage dev, and shared settings. An empty variable is removed."""
         path = self.checkout / ".chalice" / "config.json"
-        path.write_text(json.dumps({**json.loads(path.read_text()), **settings}))
+        config = json.loads(path.read_text()) | settings
+        own = config["stages"]["dev"]["environment_variables"] | (variables or {})
+        config["stages"]["dev"]["environment_variables"] = {
+            name: value for name, value in own.items() if value
+        }
+        path.write_text(json.dumps(config))
 
-    def keep_access(self, stage: str, alias: str) -> None:
-        """Name a KMS key in the settings of a stage; an empty alias removes it."""
-        stages = json.loads((self.checkout / ".chalice" / "config.json").read_text())["stages"]
-        stages[stage]["environment_variables"]["TOKENS_KMS_ALIAS"] = alias
-        self.edit(stages=stages)
+
+def steps(*names: str) -> list[str]:
+    """The command that runs these steps of a deployment of stage dev."""
+    lines = ["from deploy.__main__ import Deployment, Stage", "deployment = Deployment(Stage.load('dev'))"]
+    return python("-c", "\n".join([*lines, *(f"deployment.{name}()" for name in names)]))
 
 
 @contextmanager
-def emulator(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[Emulator]:
+def emulator(folder: Path) -> Iterator[Emulator]:
     """Start an empty emulator on a free port."""
-    checkout = folder / "checkout"
-    checkout.mkdir()
-    for name in CHECKOUT:
-        source = PROJECT / name
-        if source.is_dir():
-            shutil.copytree(
-                source,
-                checkout / name,
-                ignore=shutil.ignore_patterns("__pycache__", "deploy*ed", "deployments"),
-            )
-        else:
-            shutil.copy(source, checkout)
+    checkout = fork.copy(folder / "checkout")
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     callbacks = tuple(f"{url}/_aws/execute-api/api{number}/api/callback" for number in range(1, 5))
@@ -187,12 +206,15 @@ def emulator(folder: Path, settings: Mapping[str, str] | None = None) -> Iterato
         "GATEWAY_PORT": str(port),
         "AUTH": "true",
         "TMPDIR": str(folder),  # ministack leaves the unzipped functions there
+        "LAMBDA_ACCOUNT_CONCURRENCY": "10",  # as in a new account
         # Functions inherit the environment of the emulator.
         "SPOTIFY_ACCOUNTS_URL": spotify,
         "SPOTIFY_API_URL": spotify,
-        **(settings or {}),
     }
     command = [str(PYTHON), str(Path(__file__).with_name("emulated_aws.py"))]
     with running(command, environment, folder):
         wait_until_served(port)
-        yield Emulator(url, spotify, checkout)
+        started = Emulator(url, spotify, checkout)
+        # Limits that the tests need not wait for: smoke sends a fifth of the rate.
+        started.edit(throttling={"rate": 1000, "burst": 500})
+        yield started

@@ -1,13 +1,15 @@
 """An emulated AWS (ministack), with fixes that `make deploy` needs. Runs on .emulator's Python.
 
-ministack executes functions, behind API Gateway, and enforces IAM policies. This module adds
+It is the emulation for deployments: ministack executes functions, behind API Gateway, and enforces IAM policies, which
+moto, in tests/support/cloud.py, does not. This module adds
 
 - the statuses of a table that is being created, updated or deleted;
 - functions that are ready at once, as Chalice polls them every five seconds, and that wait 5 ms for a log line, not 50;
 - API Gateway's limit on DeleteRestApi, with a shorter period;
 - ImportRestApi, which ministack handles as CreateRestApi, and PutRestApi. APIs get numbered IDs, so that a URL is
   known before its API exists. Patches with an empty value (Chalice's "no compression") are dropped.
-- the right actions for GetAccountSettings and DeleteFunctionConcurrency, and a file `actions` with those of all calls;
+- the right actions for GetAccountSettings and DeleteFunctionConcurrency, and a file `actions` with the access key and
+  the action of each call;
 - the resources of calls that name them in the request's body, which IAM policies name;
 - KMS: the key of a call that names its alias, both resources of a call that creates or deletes an alias, the condition
   key kms:ResourceAliases, and the policy variable ${aws:PrincipalAccount}. CreateAlias does not find a new key at once,
@@ -177,6 +179,8 @@ def key_arn(parameters: dict[str, Any], region: str, account: str) -> str:
 
 def enforce(access_key: str, action: str, service: str, region: str, **rest: Any) -> Any:
     """Whether a call is denied. For an alias, the call needs permission on its key, too."""
+    with Path("actions").open("a", encoding="utf-8") as file:
+        file.write(f"{access_key} {action}\n")
     denied = stock_enforce(access_key, action, service, region, **rest)
     key = targets.get(rest.get("resource_arn", ""))
     if not denied and key and action in {"kms:CreateAlias", "kms:DeleteAlias"}:
@@ -220,14 +224,12 @@ def changing_key(stock: Handler) -> Handler:
 
 
 def extract_iam_action(service: str, method: str, path: str, *rest: Any) -> str | None:
-    """The action of a call, which is written to a file."""
-    action: str | None = stock_action(service, method, path, *rest)
+    """The action of a call."""
     if path.endswith("/account-settings"):
-        action = "lambda:GetAccountSettings"
-    elif method == "DELETE" and path.endswith("/concurrency"):
-        action = "lambda:DeleteFunctionConcurrency"
-    with Path("actions").open("a", encoding="utf-8") as file:
-        file.write(f"{action}\n")
+        return "lambda:GetAccountSettings"
+    if method == "DELETE" and path.endswith("/concurrency"):
+        return "lambda:DeleteFunctionConcurrency"
+    action: str | None = stock_action(service, method, path, *rest)
     return action
 
 

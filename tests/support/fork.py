@@ -16,14 +16,14 @@ ALIAS = "alias/tokens"
 """The KMS key of the fork, in the settings of its stage dev."""
 
 FOLDERS = ["chalicelib", ".chalice", "deploy", "docs", "local", "simulator", "tests", "bench", "requirements"]
-FILES = ["app.py", "pyproject.toml", "requirements.txt", "README.md", "Makefile"]
+FILES = [".gitignore", "app.py", "pyproject.toml", "requirements.txt", "README.md", "Makefile"]
 INSTALLED = (".runtime", ".emulator")
 
 
 def copy(tree: Path) -> Path:
     """Copy the project to the folder `tree`, and return it."""
     for name in FOLDERS:
-        ignored = shutil.ignore_patterns("__pycache__", "deploy*ments")
+        ignored = shutil.ignore_patterns("__pycache__", "deployed", "deployments")
         shutil.copytree(PROJECT / name, tree / name, ignore=ignored)
     for name in FILES:
         shutil.copy(PROJECT / name, tree)

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import ssl
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from urllib.parse import urlsplit
 
 import trustme
-from werkzeug.test import create_environ, run_wsgi_app
 
 from deploy import bundle, roots
 from local.aws import CREDENTIALS
-from tests.support.counted import Cloud, Counted
+from tests.support.cloud import Cloud
 
 SPOTIFY = ("accounts.spotify.com", "api.spotify.com")
 AWS = tuple(
@@ -43,57 +40,6 @@ def getaddrinfo(host, port, *arguments, **options):
 socket.getaddrinfo = getaddrinfo
 """
 """The module sitecustomize of the function's interpreter."""
-
-
-class _Server(ThreadingHTTPServer):
-    """Serves an app over TLS 1.3 with keep-alive connections, as Spotify and AWS do."""
-
-    daemon_threads = True
-
-    def __init__(self, app: Counted, context: ssl.SSLContext) -> None:
-        super().__init__(("127.0.0.1", 0), _Connection)
-        self.app = app
-        self.socket = context.wrap_socket(self.socket, server_side=True)
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Print nothing: a function that ends does not close its connections."""
-
-
-class _Connection(BaseHTTPRequestHandler):
-    """A connection, which has had its handshake. Werkzeug's own server would close it after each response."""
-
-    server: _Server
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    wbufsize = -1
-
-    def setup(self) -> None:
-        super().setup()
-        self.server.app.opened += 1
-        self.server.app.handshakes += 1
-
-    def do_GET(self) -> None:
-        self._respond()
-
-    def do_POST(self) -> None:
-        self._respond()
-
-    def _respond(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        url, headers = f"https://{self.headers['Host']}", list(self.headers.items())
-        environ = create_environ(self.path, url, method=self.command, headers=headers, data=body)
-        chunks, status, sent = run_wsgi_app(self.server.app, environ, buffered=True)
-        content = b"".join(chunks)
-        sent["Content-Length"] = str(len(content))
-        code, _, reason = status.partition(" ")
-        self.send_response(int(code), reason)
-        for name, value in sent:
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *arguments: Any) -> None:
-        """Print nothing: requests hold codes and tokens."""
 
 
 @dataclass(frozen=True)
@@ -125,11 +71,8 @@ def serve(cloud: Cloud, folder: Path) -> Tls:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     root.create_child_ca().issue_cert(*SPOTIFY, *AWS).configure_cert(context)
-    ports: dict[str, int] = {}
-    for app, hosts in ((cloud.spotify, SPOTIFY), (cloud.aws, AWS)):
-        server = _Server(app, context)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        ports |= dict.fromkeys(hosts, server.server_address[1])
+    urls = {SPOTIFY: cloud.spotify.serve(context=context), AWS: cloud.aws.serve(context=context)}
+    ports = {host: urlsplit(url).port for hosts, url in urls.items() for host in hosts}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "sitecustomize.py").write_text(RESOLVER.format(ports=ports), encoding="utf-8")
     return Tls(root.cert_pem.bytes(), folder)

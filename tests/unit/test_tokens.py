@@ -31,7 +31,8 @@ from chalicelib.vault import MOST_REMEMBERED, Memory, Owner
 from local.aws import CREDENTIALS, create_key
 from simulator.loopback import serve
 from simulator.spotify import Application, create_app
-from tests.support.dynamodb import Fault, FaultyDynamoDB
+from tests.support.cloud import Fault
+from tests.support.cloud import Service as FaultyDynamoDB
 from tests.support.gateway import STAGE_URL, GatewayVisitor, event, reply_of
 from tests.support.kept import Kept
 from tests.support.table import Table

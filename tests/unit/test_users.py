@@ -22,7 +22,8 @@ from chalicelib.errors import ConfigurationError, UsersUnavailable
 from chalicelib.profile import Profile
 from chalicelib.users import MOST_ENDED, Found, Users
 from local.aws import CREDENTIALS
-from tests.support.dynamodb import Fault, FaultyDynamoDB
+from tests.support.cloud import Fault
+from tests.support.cloud import Service as FaultyDynamoDB
 from tests.support.servers import free_port
 from tests.support.table import TABLE, Table
 
