@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from deploy import bundle
+from tests.support.browser import browser, page
 from tests.support.counted import Cloud, cloud
 from tests.support.deployment import Emulator, emulator
 from tests.support.runtime import Function, function
 from tests.support.world import SECRET_KEY
+
+__all__ = ["browser", "page"]
 
 
 @pytest.fixture(scope="session")
