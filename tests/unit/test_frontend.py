@@ -204,7 +204,7 @@ class TestWhoAmI:
     ) -> None:
         assert visitor.get("/", {"Accept": accept}).text.startswith("{") == is_json
 
-    @pytest.mark.promise("L14")
+    @pytest.mark.promise("D2", "D7", "L14")
     def test_an_ended_session_is_explained_until_the_next_login(
         self, visitor: GatewayVisitor, table: Table
     ) -> None:
