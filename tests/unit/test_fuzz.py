@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from moto import mock_aws
 
@@ -24,13 +24,6 @@ from tests.support.gateway import DOMAIN, event
 from tests.support.table import Table
 from tests.support.world import SECRET_KEY
 
-pytestmark = pytest.mark.no_cover  # measured, its thousands of requests take twice as long
-
-FUZZ = settings(
-    max_examples=300,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
 ROUTES = st.sampled_from(["/", "/login", "/callback", "/logout"])
 TEXT = st.text(st.characters(exclude_categories=()), max_size=60)
 HUGE = st.builds(lambda text, times: text * times, TEXT, st.sampled_from([1, 1, 1, 500]))
@@ -119,7 +112,6 @@ def is_well_formed(response: dict[str, Any]) -> bool:
 
 
 @pytest.mark.promise("H2")
-@FUZZ
 @given(events())
 def test_any_request_gets_a_well_formed_response_and_never_a_500(world: None, sent: dict[str, Any]) -> None:
     response = app(sent, None)
@@ -129,7 +121,6 @@ def test_any_request_gets_a_well_formed_response_and_never_a_500(world: None, se
     assert re.match(rf"$|https://{re.escape(DOMAIN)}/|http://127\.0\.0\.1:\d+/authorize\?", location)
 
 
-@FUZZ
 @given(events())
 def test_any_request_gets_a_well_formed_response_with_nothing_configured(
     monkeypatch: pytest.MonkeyPatch, sent: dict[str, Any]
@@ -182,11 +173,6 @@ ATTRIBUTE = st.one_of(
 )
 
 
-@settings(
-    max_examples=100,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
 @given(st.dictionaries(st.sampled_from(["login_id", "profile", "expires_at", "x"]), ATTRIBUTE))
 def test_an_arbitrary_item_in_the_table_counts_as_logged_out(world: None, attributes: dict[str, Any]) -> None:
     Table().put({"account_id": {"S": "user-1"}, **attributes})
