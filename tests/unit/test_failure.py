@@ -52,14 +52,15 @@ def test_a_browser_is_redirected_to_an_address_without_code_and_state(visitor: G
     assert "You cancelled the login" in page.words
 
 
-def test_the_reference_is_that_of_the_logged_failure(
+def test_the_page_has_the_reference_of_the_logged_failure_and_stays_the_same(
     visitor: GatewayVisitor, log: list[dict[str, Any]]
 ) -> None:
-    _, page = fail(visitor, "down")
+    first, page = fail(visitor, "down")
     _, failed = log
     assert (failed["reason"], failed["status"]) == ("spotify_unavailable", 502)
     assert reference(page) == failed["request_id"] != OTHER
     assert page.status == 502
+    assert open_later(visitor, first.location) == page
 
 
 @pytest.mark.parametrize(
@@ -86,11 +87,6 @@ def test_a_page_says_who_must_act_and_the_log_which_error_it_was(
     assert (log[-1]["status"], log[-1]["reason"], log[-1].get("detail")) == (status, reason, detail)
 
 
-def test_a_reload_shows_the_same_page(visitor: GatewayVisitor) -> None:
-    first, page = fail(visitor)
-    assert open_later(visitor, first.location) == page
-
-
 def test_the_page_says_how_long_to_wait(visitor: GatewayVisitor) -> None:
     _, page = fail(visitor, "rate-limited")
     assert page.status == 503
@@ -101,14 +97,6 @@ def test_the_page_says_how_long_to_wait(visitor: GatewayVisitor) -> None:
 def test_the_next_login_still_returns_to_where_this_one_would_have(visitor: GatewayVisitor) -> None:
     _, page = fail(visitor, login="/login?return_to=/account")
     assert f"{STAGE_URL}/login?return_to=%2Faccount" in page.links
-
-
-def test_a_program_gets_the_page_at_once(visitor: GatewayVisitor) -> None:
-    assert visitor.get(visitor.cancel(visitor.begin())).status == 400
-
-
-def test_a_login_that_succeeds_is_redirected_as_always(visitor: GatewayVisitor) -> None:
-    assert visitor.get(visitor.agree(visitor.begin()), BROWSER).location == f"{STAGE_URL}/"
 
 
 @pytest.mark.promise("B14")
