@@ -192,11 +192,3 @@ def test_a_profile_request_that_fails_once_is_retried(
     assert log_in(visitor, monkeypatch, "me", server.serve()).status == 307
     assert server.requests == 2
     assert visitor.see_id() == "test-user"
-
-
-def test_a_failed_login_keeps_the_previous_session(
-    visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    visitor.log_in("premium")
-    assert log_in(visitor, monkeypatch, "me", unreachable()).status == 502
-    assert visitor.see_id() == "pia.premium"

@@ -164,18 +164,14 @@ def make_run(clone: Path, port: int, environment: dict[str, str] | None = None) 
         yield program
 
 
-def test_make_run_works_although_python_may_not_import_from_the_working_directory(clone: Path) -> None:
+@pytest.mark.parametrize("killed", ["make", "python"])
+def test_make_run_works_with_pythonsafepath_and_killing_it_ends_its_servers_too(
+    clone: Path, killed: str
+) -> None:
     port = free_port()
     with make_run(clone, port, {"PYTHONSAFEPATH": "1"}) as program:
-        ports_of(program)
-        assert HttpVisitor(f"http://127.0.0.1:{port}").see_id() == "None"
-
-
-@pytest.mark.parametrize("killed", ["make", "python"])
-def test_killing_make_run_ends_its_servers_too(clone: Path, killed: str) -> None:
-    port = free_port()
-    with make_run(clone, port) as program:
         ports = ports_of(program)
+        assert HttpVisitor(f"http://127.0.0.1:{port}").see_id() == "None"
         (child,) = Path(f"/proc/{program.pid}/task/{program.pid}/children").read_text().split()
         os.kill(program.pid if killed == "make" else int(child), signal.SIGKILL)
         wait_until(lambda: all(is_free(port) for port in ports), 10)

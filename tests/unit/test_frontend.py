@@ -12,7 +12,7 @@ from chalice import Chalice
 
 from chalicelib.cookies import Seal, encode
 from chalicelib.login import COOKIE, MOST, Attempt, Attempts
-from tests.support.gateway import STAGE_URL, GatewayVisitor, event, reply_of
+from tests.support.gateway import DOMAIN, STAGE_URL, GatewayVisitor, event, reply_of
 from tests.support.table import Table
 from tests.support.visitor import Reply
 from tests.support.world import SECRET_KEY
@@ -335,28 +335,42 @@ class TestFrontEnds:
         assert log[-1]["settings"] == ["FRONTEND_ORIGINS"]
         assert "access-control-allow-origin" not in reply.headers
 
-    @pytest.mark.promise("L12")
-    @pytest.mark.parametrize(
-        "source",
-        [
-            {"Referer": f"{FRONTEND}/page"},
-            {"Origin": FRONTEND},
-            {"Referer": f"{FRONTEND}/", "Origin": FRONTEND},
-        ],
-    )
-    def test_a_link_on_a_listed_front_end_logs_in_or_out_at_once(
-        self, visitor: GatewayVisitor, source: dict[str, str]
-    ) -> None:
-        visitor.log_in()
-        assert "/authorize?" in visitor.get("/login", {**SAME_SITE, **source}).location
-        assert visitor.get("/logout", {**SAME_SITE, **source}).location == f"{STAGE_URL}/"
-        assert visitor.see_id() == "None"
-
-    @pytest.mark.promise("L12", "L13")
+    @pytest.mark.promise("E4", "L12")
     @pytest.mark.parametrize(
         "headers",
         [
+            {"Sec-Fetch-Site": "same-origin"},
+            {"Sec-Fetch-Site": "none"},
+            {"Origin": f"https://{DOMAIN}"},
+            {"Referer": f"{STAGE_URL}/"},
+            LINK,
+            {**SAME_SITE, "Origin": FRONTEND},
+            {**LINK, "Origin": FRONTEND},
+        ],
+    )
+    def test_a_link_of_the_app_or_a_listed_front_end_or_a_typed_address_logs_in_or_out_at_once(
+        self, visitor: GatewayVisitor, headers: dict[str, str]
+    ) -> None:
+        visitor.log_in()
+        assert "/authorize?" in visitor.get("/login", headers).location
+        assert visitor.get("/logout", headers).location == f"{STAGE_URL}/"
+        assert visitor.see_id() == "None"
+
+    @pytest.mark.promise("E4", "L12", "L13")
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {},
             SAME_SITE,
+            {"Sec-Fetch-Site": "cross-site"},
+            {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "image"},
+            {"Sec-Fetch-Site": "cross-site", "Referer": f"{STAGE_URL}/"},
+            {"Origin": "https://evil.example"},
+            {"Origin": "null"},
+            {"Referer": "https://evil.example/page"},
+            {"Referer": f"https://{DOMAIN}.evil.example/"},
+            {"Referer": f"{STAGE_URL}/", "Origin": "https://evil.example"},
+            {"Referer": f"{FRONTEND}/"},
             {**SAME_SITE, "Referer": "https://sibling.example.com/"},
             {**LINK, "Origin": "https://sibling.example.com"},
             {**LINK, "Sec-Fetch-Site": "cross-site"},
@@ -365,17 +379,24 @@ class TestFrontEnds:
             {**LINK, "Sec-Fetch-Dest": "document", "Sec-Fetch-Mode": "no-cors"},
             {**LINK, "Referer": "https://app.example.com.evil.example/"},
             {**LINK, "Referer": "https://app.example.com@evil.example/"},
-            {"Referer": f"{FRONTEND}/"},
-            {"Referer": "https://evil.example/"},
-            {},
         ],
     )
     def test_anything_else_from_elsewhere_is_asked_before_a_logout(
-        self, visitor: GatewayVisitor, headers: dict[str, str]
+        self, visitor: GatewayVisitor, table: Table, headers: dict[str, str]
     ) -> None:
         visitor.log_in()
-        assert visitor.get("/logout", headers).location == f"{STAGE_URL}/logout?ask=yes"
+        moved = visitor.get("/logout", headers)
+        assert (moved.status, moved.location, moved.set_cookies) == (307, f"{STAGE_URL}/logout?ask=yes", [])
+        for reloaded in (headers, {"Sec-Fetch-Site": "none"}, {"Sec-Fetch-Site": "same-origin"}):
+            reply = visitor.get(moved.location, reloaded)
+            assert (reply.status, reply.set_cookies) == (200, []), "it also asks when it is reloaded"
+        assert "Log out?" in reply.words
         assert visitor.see_id() == "pia.premium"
+        (link,) = [link for link in reply.links if "logout" in link]
+        visitor.get(f"{link}x", headers)
+        assert len(table.items()) == 1, "the link carries a token"
+        visitor.get(link, headers)
+        assert table.items() == [], "which confirms, whatever the browser says about the request"
 
 
 class TestProtectedRoutes:
