@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import time
 import uuid
 from collections.abc import Callable
@@ -176,28 +175,6 @@ def test_an_ended_session_stays_ended_when_a_write_is_applied_twice(
     visitor.log_in()
     assert [each.see_id() for each in copies] == ["None"], "the second login in this browser ended it"
     assert visitor.see_id() == "pia.premium"
-
-
-@pytest.mark.promise("E1")
-def test_every_retry_of_a_login_write_sends_a_new_login_id(
-    visitor: GatewayVisitor, dynamodb: FaultyDynamoDB, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A request that timed out can still arrive after a logout. It must not restore a login ID."""
-    seen: list[str] = []
-    inner = dynamodb.app
-
-    def spy(environ: Any, start_response: Any) -> Any:
-        if environ["HTTP_X_AMZ_TARGET"].endswith("UpdateItem"):
-            body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
-            seen.append(body.decode().partition('":fresh": {"S": "')[2].partition('"')[0])
-            environ["wsgi.input"] = io.BytesIO(body)
-        return inner(environ, start_response)
-
-    monkeypatch.setattr(dynamodb, "app", spy)
-    dynamodb.faults["UpdateItem"] = [Fault(applied=True), Fault(applied=True)]
-    assert visitor.log_in().status == 307
-    assert len(seen) == len(set(seen)) == 3
-    assert all(len(login_id) == 22 for login_id in seen)
 
 
 def test_a_login_with_another_account_succeeds_if_the_old_session_cannot_be_ended(

@@ -209,12 +209,6 @@ def test_with_an_aws_of_the_users_own_they_do_not_stop_make_run(clone: Path) -> 
     assert "Traceback" not in program.output
 
 
-def test_the_emulated_aws_alone_ignores_them_too() -> None:
-    given = {"HTTP_PROXY": CLOSED, "AWS_PROFILE": "unknown"}
-    with running(python("-m", "local.aws", "--port", "0"), given) as program:
-        program.wait_for("export AWS_ENDPOINT_URL=http://127")
-
-
 BUG = """
 
 @app.route("/bug")
@@ -286,22 +280,14 @@ def test_a_port_in_use_is_reported_at_once(clone: Path) -> None:
 
 
 def test_the_real_spotify_is_used_if_client_id_and_secret_are_set(clone: Path) -> None:
-    port = free_port()
     real = {"SPOTIFY_CLIENT_ID": "the-id", "SPOTIFY_CLIENT_SECRET": "the-secret"}
+    port = free_port()
     with run(clone, port, real) as program:
         program.wait_for("Press Ctrl-C to stop")
         assert f"redirect URI there:\n           http://127.0.0.1:{port}/callback\n" in program.output
         assert HttpVisitor(f"http://127.0.0.1:{port}").begin().startswith("https://accounts.spotify.com/")
-
-
-def test_a_redirect_uri_on_localhost_prints_a_warning(clone: Path) -> None:
-    port = free_port()
-    real = {
-        "SPOTIFY_CLIENT_ID": "the-id",
-        "SPOTIFY_CLIENT_SECRET": "the-secret",
-        "SPOTIFY_REDIRECT_URI": f"http://localhost:{port}/callback",
-    }
-    with run(clone, port, real) as program:
+    at_localhost = {**real, "SPOTIFY_REDIRECT_URI": f"http://localhost:{port}/callback"}
+    with run(clone, port, at_localhost) as program:
         program.wait_for("Spotify rejects new localhost URIs")
 
 
@@ -447,7 +433,7 @@ def test_make_run_rejects_an_alias_that_kms_would_reject(clone: Path) -> None:
 
 def test_make_run_never_sends_tokens_to_aws_if_only_dynamodb_is_elsewhere(clone: Path) -> None:
     table = python("-m", "local.aws", "--port", "0")
-    with running(table) as emulator:
+    with running(table, {"HTTP_PROXY": CLOSED, "AWS_PROFILE": "unknown"}) as emulator:
         url = emulator.wait_for(r"http://[\w.:]+")[0]
         port = free_port()
         settings = {

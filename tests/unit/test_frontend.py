@@ -159,15 +159,6 @@ class TestReturning:
 
 class TestWhoAmI:
     @pytest.mark.promise("L9")
-    def test_json_says_that_no_one_is_logged_in_with_nothing_configured(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        for name in ("SPOTIFY_CLIENT_ID", "SPOTIFY_CLIENT_SECRET", "SECRET_KEY", "USERS_TABLE"):
-            monkeypatch.delenv(name, raising=False)
-        reply = GatewayVisitor().get("/", JSON)
-        assert (reply.headers["content-type"], reply.text) == ("application/json", '{"user": null}')
-
-    @pytest.mark.promise("L9")
     def test_json_has_four_fields_of_the_user_and_the_end_of_the_session(
         self, visitor: GatewayVisitor
     ) -> None:

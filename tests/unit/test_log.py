@@ -168,8 +168,3 @@ def test_the_local_reference_is_generated_and_never_taken_from_a_header(log: lis
     del sent["requestContext"]["requestId"]
     reply = invoke(sent)
     assert re.search(r"Reference: [0-9a-f]{16}\n", reply.words)
-
-
-def test_a_pseudonym_has_12_characters_and_depends_only_on_the_login() -> None:
-    assert logs.pseudonym("x") == logs.pseudonym("x") != logs.pseudonym("y")
-    assert len(logs.pseudonym("x")) == 12

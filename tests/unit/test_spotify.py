@@ -51,14 +51,20 @@ def fetch_profile(script: Script) -> Profile:
 
 
 @pytest.mark.promise("A2", "J3")
-def test_a_code_is_exchanged_with_basic_authentication_and_its_verifier() -> None:
+def test_a_code_is_exchanged_with_its_verifier_and_a_token_refreshed_both_with_basic_authentication() -> None:
     script = Script([TOKEN])
-    assert exchange(script) == "BQ-token"
-    (request,) = script.requests
-    assert (request.method, request.path) == ("POST", "/api/token")
-    assert request.headers["Authorization"] == f"Basic {base64.b64encode(b'the-id:the-secret').decode()}"
-    assert request.headers["Content-Type"] == "application/x-www-form-urlencoded"
-    assert parse_qs(request.body) == {
+    spotify = client(script.serve())
+    assert (
+        spotify.exchange("the-code", "the-verifier", "https://x.example/callback").access_token == "BQ-token"
+    )
+    spotify.refresh(Tokens("BQ-old", "AQ-old", "", 0))
+    for request in script.requests:
+        assert (request.method, request.path) == ("POST", "/api/token")
+        assert request.headers["Authorization"] == f"Basic {base64.b64encode(b'the-id:the-secret').decode()}"
+        assert request.headers["Content-Type"] == "application/x-www-form-urlencoded"
+    exchanged, refreshed = (parse_qs(request.body) for request in script.requests)
+    assert refreshed == {"grant_type": ["refresh_token"], "refresh_token": ["AQ-old"]}
+    assert exchanged == {
         "grant_type": ["authorization_code"],
         "code": ["the-code"],
         "redirect_uri": ["https://x.example/callback"],
@@ -242,14 +248,6 @@ class TestTokens:
 
     def refresh(self, *responses: tuple[int, dict[str, str], bytes]) -> Tokens | None:
         return client(Script([*responses]).serve()).refresh(self.OLD)
-
-    def test_a_refresh_is_sent_with_basic_authentication(self) -> None:
-        script = Script([TOKEN])
-        client(script.serve()).refresh(self.OLD)
-        (request,) = script.requests
-        assert parse_qs(request.body) == {"grant_type": ["refresh_token"], "refresh_token": ["AQ-old"]}
-        basic = base64.b64encode(b"the-id:the-secret").decode()
-        assert request.headers["Authorization"] == f"Basic {basic}"
 
     @pytest.mark.parametrize(
         ("sent", "kept"),

@@ -152,6 +152,7 @@ class TestCalls:
         key = {"account_id": {"S": "key"}}
         assert recorder.calls == [{"TableName": "users", "Key": key, "ConsistentRead": True}]
 
+    @pytest.mark.promise("E1")
     def test_an_abandoned_attempt_never_sends_the_login_id_of_a_later_one(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
