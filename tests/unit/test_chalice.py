@@ -99,7 +99,9 @@ def test_a_dict_is_json_whatever_its_keys(fork: web.App) -> None:
 def test_a_response_keeps_its_status_body_and_headers(
     fork: web.App, log: list[dict[str, Any]], status: int
 ) -> None:
-    reply = send(fork, f"/response/{status}", route="/response/{status}")
+    response = fork(event(f"/response/{status}", route="/response/{status}"), None)
+    reply, names = reply_of(response), [name.lower() for name in response["headers"]]
+    assert len(names) == len(set(names)), "no header is there twice"
     assert (reply.status, json.loads(reply.text)) == (status, {"error": "mine"})
     assert reply.headers["cache-control"] == "max-age=5", "a route's own header wins, whatever its case"
     assert reply.headers["vary"] == "Accept, Origin, Cookie"

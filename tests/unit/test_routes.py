@@ -483,7 +483,7 @@ class TestCallback:
             assert reply.status == 400
             assert "expired" in reply.words
 
-    @pytest.mark.promise("B8")
+    @pytest.mark.promise("B4", "B8")
     def test_cancelling_ends_the_attempt_and_keeps_an_existing_session(
         self, visitor: GatewayVisitor, table: Table
     ) -> None:
