@@ -28,7 +28,7 @@ test-all: test .runtime/ready .emulator/ready ## Run all tests, try more example
 	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder --ignore=tests/integration/test_story.py \
 		tests/browser tests/deployment tests/integration
 	$(BIN)/python -m pytest -n 2 --deep -m deep $(QUICK)
-	$(BIN)/python -m pytest -n 2 -m "not deep" --cov tests/unit
+	$(BIN)/python -m pytest -n 2 -m "not deep" tests/unit --cov
 
 screenshots: .venv/ready ## Take screenshots of every page, and update those in README.md
 	@$(BIN)/python -c "$$NEEDS_CHROMIUM"
