@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test screenshots smoke contract package deploy doctor rotate-key destroy bench load faults mutate promises check format lock clean
+.PHONY: help run test test-all screenshots smoke contract package deploy doctor rotate-key destroy bench load faults mutate promises check format lock clean
 
 PORT ?= 5000
 STAGE ?= prod
@@ -18,9 +18,17 @@ help: ## List these commands
 run: .venv/ready-to-run ## Run the app at http://127.0.0.1:5000; no account needed (PORT=5001 for another port)
 	@exec $(BIN)/python -m local --port "$(PORT)"
 
-# Six workers even on two cores: half of the time, the tests wait for processes.
-test: .venv/ready .runtime/ready .emulator/ready ## Run all tests and measure coverage
-	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder --cov
+QUICK := tests/unit tests/contract tests/faults tests/integration/test_story.py
+
+# Three workers even on two cores: a third of the time, the tests wait.
+test: .venv/ready ## Run the tests that need no browser and no emulated AWS
+	$(BIN)/python -m pytest -n 3 $(QUICK)
+
+test-all: test .runtime/ready .emulator/ready ## Run all tests, try more examples, and measure coverage
+	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder --ignore=tests/integration/test_story.py \
+		tests/browser tests/deployment tests/integration
+	$(BIN)/python -m pytest -n 2 --deep -m deep $(QUICK)
+	$(BIN)/python -m pytest -n 2 -m "not deep" tests/unit --cov
 
 screenshots: .venv/ready ## Take screenshots of every page, and update those in README.md
 	@$(BIN)/python -c "$$NEEDS_CHROMIUM"

@@ -15,12 +15,9 @@ from moto import mock_aws
 
 from simulator.loopback import serve
 from simulator.spotify import Application, create_app
-from tests.support.browser import browser, page
 from tests.support.gateway import STAGE_URL, GatewayVisitor
 from tests.support.table import TABLE, Table
 from tests.support.world import SECRET_KEY
-
-__all__ = ["browser", "page"]
 
 REDIRECT_URIS = (
     "http://127.0.0.1/callback",
@@ -32,16 +29,37 @@ REDIRECT_URIS = (
 
 # Generating examples can be slow on the first run, and on a slow machine.
 hypothesis_settings.register_profile(
-    "no time limits", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "quick",
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
-hypothesis_settings.load_profile("no time limits")
+hypothesis_settings.register_profile("deep", hypothesis_settings.get_profile("quick"), max_examples=250)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add an option for what takes longer than `make test` may take."""
+    parser.addoption("--deep", action="store_true", help="try ten times as many examples")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the number of examples."""
+    hypothesis_settings.load_profile("deep" if config.getoption("--deep") else "quick")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Measure coverage in tests/unit only. They reach nearly all of the app, and measuring slows tests."""
+    """Mark the tests that try more examples with --deep: those of hypothesis, and those that ask for `times`."""
     for item in items:
-        if item.path.parent.name != "unit":
-            item.add_marker("no_cover")
+        if isinstance(item, pytest.Function) and (
+            hasattr(item.function, "hypothesis") or "times" in item.fixturenames
+        ):
+            item.add_marker("deep")
+
+
+@pytest.fixture
+def times(request: pytest.FixtureRequest) -> int:
+    """How often to repeat what depends on chance: ten times as often with --deep."""
+    return 10 if request.config.getoption("--deep") else 1
 
 
 @pytest.fixture(scope="session")

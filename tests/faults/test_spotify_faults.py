@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from chalicelib import transport
 from tests.support.faults import (
+    DRIPS,
     Behaviour,
     FaultServer,
     close,
-    drip_body,
     hang,
     mid_body,
     never_accepting,
@@ -25,6 +26,7 @@ from tests.support.table import Table
 SETTING = {"token": "SPOTIFY_ACCOUNTS_URL", "me": "SPOTIFY_API_URL"}
 DOWN, TIMEOUT, MALFORMED = (502, "spotify_unavailable"), (504, "spotify_timeout"), (502, "spotify_malformed")
 LIMITED, OVER_QUOTA = (503, "spotify_rate_limited"), (503, "spotify_quota_exceeded")
+UNLISTED = (403, "not_on_user_list")
 LARGE = b'{"id": "' + b"x" * 2_000_000 + b'"}'
 QUOTA = {"error": {"status": 429, "message": "Too many requests", "reason": "QUOTA_EXCEEDED"}}
 
@@ -33,9 +35,8 @@ BOTH: dict[str, tuple[Behaviour, tuple[int, str]]] = {
     "reset before a response": (reset, DOWN),
     "closed in the body": (mid_body(close), DOWN),
     "reset in the body": (mid_body(reset), DOWN),
-    "no response": (hang, TIMEOUT),
     "hangs in the body": (mid_body(hang), TIMEOUT),
-    "a dripping body": (drip_body, TIMEOUT),
+    **{name: (behaviour, TIMEOUT) for name, behaviour in DRIPS.items()},
     "not HTTP": (lambda connection: connection.sendall(b"SSH-2.0-x\r\n"), DOWN),
     "404": (response(404, b"<html>"), MALFORMED),
     "418": (response(418), MALFORMED),
@@ -52,6 +53,8 @@ BOTH: dict[str, tuple[Behaviour, tuple[int, str]]] = {
     "HTML": (response(200, b"<html>", Content_Type="text/html"), MALFORMED),
     "truncated JSON": (response(200, b'{"id": "x", "access_token": "'), MALFORMED),
     "a list": (response(200, [1]), MALFORMED),
+    "a number": (response(200, b"9" * 5000), MALFORMED),
+    "a nested list": (response(200, b"[" * 100_000), MALFORMED),
     "a string": (response(200, "access_token id"), MALFORMED),
     "an empty object": (response(200, {}), MALFORMED),
     "wrong types": (response(200, {"access_token": [1], "id": {"id": 1}}), MALFORMED),
@@ -65,18 +68,22 @@ TOKEN: dict[str, tuple[Behaviour, tuple[int, str]]] = {
     "invalid_client": (response(400, {"error": "invalid_client"}), (500, "invalid_client")),
     "invalid_client, 401": (response(401, {"error": "invalid_client"}), (500, "invalid_client")),
     "invalid_request": (response(400, {"error": "invalid_request"}), MALFORMED),
+    "an error that is an object": (response(400, {"error": {"status": 400, "message": "odd"}}), MALFORMED),
+    "400 HTML": (response(400, b"<html>"), MALFORMED),
     "403": (response(403, b"Forbidden"), MALFORMED),
     "a token with a line break": (response(200, {"access_token": "x\r\nY: z"}), MALFORMED),
+    "an empty token": (response(200, {"access_token": ""}), MALFORMED),
+    "a token of another type": (response(200, {"access_token": "BQ-token", "token_type": "mac"}), MALFORMED),
+    "a type that is null": (response(200, {"access_token": "BQ-token", "token_type": None}), MALFORMED),
+    "201": (response(201, {"access_token": "BQ-token", "token_type": "Bearer"}), MALFORMED),
 }
 
 ME: dict[str, tuple[Behaviour, tuple[int, str]]] = {
     "400": (response(400), MALFORMED),
     "401": (response(401, {"error": {"status": 401, "message": "The access token expired"}}), DOWN),
-    "403 not listed": (response(403, b"The user is not registered for this application."), (403, "not_on_user_list")),
-    "403 not listed, JSON": (
-        response(403, {"error": {"status": 403, "message": "User not registered"}}),
-        (403, "not_on_user_list"),
-    ),
+    "403 not listed": (response(403, b"The user is not registered for this application. Check \xe2\x80\xa6"), UNLISTED),
+    "403 not listed, other words": (response(403, b"Check the dashboard, the user may not be registered."), UNLISTED),
+    "403 not listed, JSON": (response(403, {"error": {"status": 403, "message": "User not registered"}}), UNLISTED),
     "403 no Premium": (response(403, b"Active premium subscription required"), (403, "premium_required")),
     "403 for another reason": (response(403, b""), (403, "spotify_forbids")),
     "no id": (response(200, {"display_name": "x"}), (502, "profile_invalid")),
@@ -87,7 +94,16 @@ ME: dict[str, tuple[Behaviour, tuple[int, str]]] = {
     "deeply nested JSON": (response(200, b'{"id": "x", "a": ' + b"[" * 50_000), (502, "profile_invalid")),
 }  # fmt: skip
 
-PROFILE_INVALID = {"HTML", "truncated JSON", "a list", "a string", "an empty object", "wrong types"}
+PROFILE_INVALID = {
+    "HTML",
+    "truncated JSON",
+    "a list",
+    "a number",
+    "a nested list",
+    "a string",
+    "an empty object",
+    "wrong types",
+}
 """Responses that contain no usable ID: for /v1/me, an invalid profile."""
 
 CASES = [
@@ -116,10 +132,13 @@ def test_a_spotify_fault_gives_an_error_page_in_time_and_stores_nothing(
     behaviour: Behaviour,
     expected: tuple[int, str],
 ) -> None:
+    if expected == TIMEOUT:
+        monkeypatch.setattr(transport, "CONNECT_SECONDS", 0.2)
+        monkeypatch.setattr(transport, "READ_SECONDS", 1.0)
     server = FaultServer([behaviour])
     started = time.monotonic()
     reply = log_in(visitor, monkeypatch, endpoint, server.serve())
-    assert time.monotonic() - started < 20.5
+    assert time.monotonic() - started < 4, "the two limits, the pauses before two retries, and a slow machine"
     assert (reply.status, log[-1]["reason"]) == expected
     assert "Reference: " in reply.words
     assert f"{STAGE_URL}/login" in reply.links
@@ -127,7 +146,8 @@ def test_a_spotify_fault_gives_an_error_page_in_time_and_stores_nothing(
         "no session is opened unless the user is stored"
     )
     assert table.items() == []
-    assert server.requests == 1 if endpoint == "token" else 1 <= server.requests <= 3, "the code is sent once"
+    repeated = endpoint == "me" and expected in {DOWN, (403, "spotify_forbids")}
+    assert server.requests == (3 if repeated else 1), "the code is sent once"
     if expected in {LIMITED, OVER_QUOTA}:
         assert 1 <= int(reply.headers["retry-after"]) <= 86_400
 
@@ -143,9 +163,10 @@ def test_an_unreachable_spotify_gives_an_error_page_in_time(
     endpoint: str,
     url_of: Any,
 ) -> None:
+    monkeypatch.setattr(transport, "CONNECT_SECONDS", 0.5)
     started = time.monotonic()
     reply = log_in(visitor, monkeypatch, endpoint, url_of())
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 4
     assert (reply.status, log[-1]["reason"]) == (502, "spotify_unreachable")
     assert table.items() == []
 
@@ -158,6 +179,7 @@ def test_an_unreachable_spotify_gives_an_error_page_in_time(
         response(429, b"", Retry_After="1"),
         response(429, b"", Retry_After="0"),
         response(401, {"error": {"status": 401, "message": "The access token expired"}}),
+        response(403),
         close,
         reset,
         mid_body(close),
@@ -170,11 +192,3 @@ def test_a_profile_request_that_fails_once_is_retried(
     assert log_in(visitor, monkeypatch, "me", server.serve()).status == 307
     assert server.requests == 2
     assert visitor.see_id() == "test-user"
-
-
-def test_a_failed_login_keeps_the_previous_session(
-    visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    visitor.log_in("premium")
-    assert log_in(visitor, monkeypatch, "me", unreachable()).status == 502
-    assert visitor.see_id() == "pia.premium"

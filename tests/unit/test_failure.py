@@ -52,43 +52,18 @@ def test_a_browser_is_redirected_to_an_address_without_code_and_state(visitor: G
     assert "You cancelled the login" in page.words
 
 
-def test_the_reference_is_that_of_the_logged_failure(
+def test_the_page_has_the_reference_of_the_logged_failure_and_stays_the_same(
     visitor: GatewayVisitor, log: list[dict[str, Any]]
 ) -> None:
-    _, page = fail(visitor, "down")
+    first, page = fail(visitor, "down")
     _, failed = log
     assert (failed["reason"], failed["status"]) == ("spotify_unavailable", 502)
     assert reference(page) == failed["request_id"] != OTHER
     assert page.status == 502
-
-
-@pytest.mark.parametrize(
-    ("code", "status", "acts", "reason", "detail"),
-    [
-        ("access_denied", 400, "You can fix this", "cancelled", "access_denied"),
-        ("invalid_scope", 500, "The owner of this site must act", "app_refused", "invalid_scope"),
-        ("server_error", 502, "Wait a moment", "spotify_unavailable", "server_error"),
-        ("pia.premium", 400, "You can fix this", "authorization_refused", None),
-    ],
-)
-def test_a_page_says_who_must_act_and_the_log_which_error_it_was(
-    visitor: GatewayVisitor,
-    log: list[dict[str, Any]],
-    code: str,
-    status: int,
-    acts: str,
-    reason: str,
-    detail: str | None,
-) -> None:
-    callback = visitor.cancel(visitor.begin()).replace("access_denied", code)
-    page = open_later(visitor, visitor.get(callback, BROWSER).location)
-    assert (page.status, acts in page.words) == (status, True)
-    assert (log[-1]["status"], log[-1]["reason"], log[-1].get("detail")) == (status, reason, detail)
-
-
-def test_a_reload_shows_the_same_page(visitor: GatewayVisitor) -> None:
-    first, page = fail(visitor)
     assert open_later(visitor, first.location) == page
+    problem = visitor.get(first.location, {"Accept": "application/json"})
+    assert (problem.status, json.loads(problem.text)["reason"]) == (502, "spotify_unavailable")
+    assert json.loads(problem.text)["reference"] == reference(page)
 
 
 def test_the_page_says_how_long_to_wait(visitor: GatewayVisitor) -> None:
@@ -101,14 +76,6 @@ def test_the_page_says_how_long_to_wait(visitor: GatewayVisitor) -> None:
 def test_the_next_login_still_returns_to_where_this_one_would_have(visitor: GatewayVisitor) -> None:
     _, page = fail(visitor, login="/login?return_to=/account")
     assert f"{STAGE_URL}/login?return_to=%2Faccount" in page.links
-
-
-def test_a_program_gets_the_page_at_once(visitor: GatewayVisitor) -> None:
-    assert visitor.get(visitor.cancel(visitor.begin())).status == 400
-
-
-def test_a_login_that_succeeds_is_redirected_as_always(visitor: GatewayVisitor) -> None:
-    assert visitor.get(visitor.agree(visitor.begin()), BROWSER).location == f"{STAGE_URL}/"
 
 
 @pytest.mark.promise("B14")
@@ -162,14 +129,6 @@ def test_the_address_works_for_an_hour(visitor: GatewayVisitor, monkeypatch: pyt
     assert "You cancelled the login" in open_later(visitor, first.location).words
     monkeypatch.setattr(time, "time", lambda: later + 5)
     assert "This login has expired" in open_later(visitor, first.location).words
-
-
-def test_the_address_gives_a_program_a_problem_document(visitor: GatewayVisitor) -> None:
-    first, page = fail(visitor)
-    reply = visitor.get(first.location, {"Accept": "application/json"})
-    assert reply.status == 400
-    assert json.loads(reply.text)["reason"] == "cancelled"
-    assert json.loads(reply.text)["reference"] == reference(page)
 
 
 @pytest.mark.promise("B14")

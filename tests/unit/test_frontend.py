@@ -10,20 +10,22 @@ from urllib.parse import quote, urlencode
 import pytest
 from chalice import Chalice
 
-from app import app as the_app
-from chalicelib import services, web
 from chalicelib.cookies import Seal, encode
 from chalicelib.login import COOKIE, MOST, Attempt, Attempts
-from chalicelib.request import Request
-from tests.support.gateway import STAGE_URL, GatewayVisitor, event, reply_of
+from tests.support.gateway import DOMAIN, STAGE_URL, GatewayVisitor, event, reply_of
 from tests.support.table import Table
 from tests.support.visitor import Reply
 from tests.support.world import SECRET_KEY
+from tests.unit.test_chalice import forked
 
 FRONTEND = "https://app.example.com"
 JSON = {"Accept": "application/json"}
 SAME_SITE = {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
 LINK = {**SAME_SITE, "Referer": f"{FRONTEND}/"}
+
+
+PROTECTED = "/items/7?tab=a%20b"
+"""A page for logged-in users only."""
 
 
 @pytest.fixture(autouse=True)
@@ -78,20 +80,13 @@ class TestReturning:
         assert visitor.get(visitor.agree(url)).location == f"{STAGE_URL}/"
 
     @pytest.mark.promise("L2")
-    def test_the_page_is_judged_again_at_the_end_of_the_login(
+    def test_the_page_is_judged_again_at_the_end_of_the_login_and_for_each_link(
         self, visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        url = visitor.get(f"/login?return_to={FRONTEND}/").location
+        begun = [visitor.get(f"/login?return_to={FRONTEND}/").location for _ in range(2)]
         monkeypatch.setenv("FRONTEND_ORIGINS", "")
-        assert visitor.get(visitor.agree(url)).location == f"{STAGE_URL}/"
-
-    @pytest.mark.promise("L2")
-    def test_a_link_drops_a_page_that_is_no_longer_allowed(
-        self, visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        callback = visitor.cancel(visitor.get(f"/login?return_to={FRONTEND}/").location)
-        monkeypatch.setenv("FRONTEND_ORIGINS", "")
-        assert f"{STAGE_URL}/login" in visitor.get(callback).links
+        assert visitor.get(visitor.agree(begun[0])).location == f"{STAGE_URL}/"
+        assert f"{STAGE_URL}/login" in visitor.get(visitor.cancel(begun[1])).links
 
     @pytest.mark.promise("L3")
     def test_the_page_is_only_in_the_attempts_cookie(
@@ -173,15 +168,6 @@ class TestReturning:
 
 class TestWhoAmI:
     @pytest.mark.promise("L9")
-    def test_json_says_that_no_one_is_logged_in_with_nothing_configured(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        for name in ("SPOTIFY_CLIENT_ID", "SPOTIFY_CLIENT_SECRET", "SECRET_KEY", "USERS_TABLE"):
-            monkeypatch.delenv(name, raising=False)
-        reply = GatewayVisitor().get("/", JSON)
-        assert (reply.headers["content-type"], reply.text) == ("application/json", '{"user": null}')
-
-    @pytest.mark.promise("L9")
     def test_json_has_four_fields_of_the_user_and_the_end_of_the_session(
         self, visitor: GatewayVisitor
     ) -> None:
@@ -213,7 +199,7 @@ class TestWhoAmI:
     ) -> None:
         assert visitor.get("/", {"Accept": accept}).text.startswith("{") == is_json
 
-    @pytest.mark.promise("L14")
+    @pytest.mark.promise("D2", "D7", "L14")
     def test_an_ended_session_is_explained_until_the_next_login(
         self, visitor: GatewayVisitor, table: Table
     ) -> None:
@@ -261,17 +247,17 @@ class TestWhoAmI:
         assert visitor.get(path, headers).headers["vary"] == "Accept, Origin"
 
     @pytest.mark.promise("L11")
-    def test_a_fetch_from_a_listed_front_end_can_read_why_it_failed(self, visitor: GatewayVisitor) -> None:
-        fetched = visitor.get("/callback", {"Accept": "*/*", "Origin": FRONTEND, "Sec-Fetch-Dest": "empty"})
-        assert fetched.headers["content-type"] == "application/problem+json"
-        assert fetched.headers["access-control-allow-origin"] == FRONTEND
-
-    @pytest.mark.promise("L11")
-    def test_a_navigation_from_a_listed_front_end_gets_a_page(self, visitor: GatewayVisitor) -> None:
-        headers = {"Accept": "*/*", "Origin": FRONTEND, "Sec-Fetch-Dest": "document"}
-        opened = visitor.get("/callback", headers)
-        assert (opened.status, opened.headers["content-type"]) == (400, "text/html; charset=utf-8")
-        assert "access-control-allow-origin" not in opened.headers
+    def test_a_fetch_from_a_listed_front_end_can_read_why_it_failed_and_a_navigation_gets_a_page(
+        self, visitor: GatewayVisitor
+    ) -> None:
+        for destination, content_type, reader in (
+            ("empty", "application/problem+json", FRONTEND),
+            ("document", "text/html; charset=utf-8", None),
+        ):
+            headers = {"Accept": "*/*", "Origin": FRONTEND, "Sec-Fetch-Dest": destination}
+            reply = visitor.get("/callback", headers)
+            assert (reply.status, reply.headers["content-type"]) == (400, content_type)
+            assert reply.headers.get("access-control-allow-origin") == reader
 
     def test_a_request_for_json_is_not_redirected_to_the_apps_own_address(
         self, visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch
@@ -286,16 +272,13 @@ class TestWhoAmI:
 
 class TestFrontEnds:
     @pytest.mark.promise("L10")
-    def test_a_listed_front_end_may_read_json_and_errors_with_credentials(
+    def test_a_listed_front_end_may_read_json_and_errors_with_credentials_but_no_pages(
         self, visitor: GatewayVisitor
     ) -> None:
         for path in ("/", "/callback"):
             headers = visitor.get(path, {**JSON, "Origin": FRONTEND}).headers
             assert headers["access-control-allow-origin"] == FRONTEND
             assert headers["access-control-allow-credentials"] == "true"
-
-    @pytest.mark.promise("L10")
-    def test_a_listed_front_end_may_not_read_pages(self, visitor: GatewayVisitor) -> None:
         assert "access-control-allow-origin" not in visitor.get("/", {"Origin": FRONTEND}).headers
 
     @pytest.mark.promise("L10")
@@ -352,34 +335,42 @@ class TestFrontEnds:
         assert log[-1]["settings"] == ["FRONTEND_ORIGINS"]
         assert "access-control-allow-origin" not in reply.headers
 
-    @pytest.mark.promise("L12")
-    @pytest.mark.parametrize(
-        "source",
-        [
-            {"Referer": f"{FRONTEND}/page"},
-            {"Origin": FRONTEND},
-            {"Referer": f"{FRONTEND}/", "Origin": FRONTEND},
-        ],
-    )
-    def test_a_link_on_a_listed_front_end_logs_out_at_once(
-        self, visitor: GatewayVisitor, source: dict[str, str]
-    ) -> None:
-        visitor.log_in()
-        assert visitor.get("/logout", {**SAME_SITE, **source}).status == 307
-        assert visitor.see_id() == "None"
-
-    @pytest.mark.promise("L12")
-    def test_a_link_on_a_listed_front_end_begins_a_login_over_a_live_session(
-        self, visitor: GatewayVisitor
-    ) -> None:
-        visitor.log_in()
-        assert visitor.get("/login", LINK).status == 307
-
-    @pytest.mark.promise("L12", "L13")
+    @pytest.mark.promise("E4", "L12")
     @pytest.mark.parametrize(
         "headers",
         [
+            {"Sec-Fetch-Site": "same-origin"},
+            {"Sec-Fetch-Site": "none"},
+            {"Origin": f"https://{DOMAIN}"},
+            {"Referer": f"{STAGE_URL}/"},
+            LINK,
+            {**SAME_SITE, "Origin": FRONTEND},
+            {**LINK, "Origin": FRONTEND},
+        ],
+    )
+    def test_a_link_of_the_app_or_a_listed_front_end_or_a_typed_address_logs_in_or_out_at_once(
+        self, visitor: GatewayVisitor, headers: dict[str, str]
+    ) -> None:
+        visitor.log_in()
+        assert "/authorize?" in visitor.get("/login", headers).location
+        assert visitor.get("/logout", headers).location == f"{STAGE_URL}/"
+        assert visitor.see_id() == "None"
+
+    @pytest.mark.promise("E4", "L12", "L13")
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {},
             SAME_SITE,
+            {"Sec-Fetch-Site": "cross-site"},
+            {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "image"},
+            {"Sec-Fetch-Site": "cross-site", "Referer": f"{STAGE_URL}/"},
+            {"Origin": "https://evil.example"},
+            {"Origin": "null"},
+            {"Referer": "https://evil.example/page"},
+            {"Referer": f"https://{DOMAIN}.evil.example/"},
+            {"Referer": f"{STAGE_URL}/", "Origin": "https://evil.example"},
+            {"Referer": f"{FRONTEND}/"},
             {**SAME_SITE, "Referer": "https://sibling.example.com/"},
             {**LINK, "Origin": "https://sibling.example.com"},
             {**LINK, "Sec-Fetch-Site": "cross-site"},
@@ -388,57 +379,66 @@ class TestFrontEnds:
             {**LINK, "Sec-Fetch-Dest": "document", "Sec-Fetch-Mode": "no-cors"},
             {**LINK, "Referer": "https://app.example.com.evil.example/"},
             {**LINK, "Referer": "https://app.example.com@evil.example/"},
-            {"Referer": f"{FRONTEND}/"},
-            {"Referer": "https://evil.example/"},
-            {},
         ],
     )
     def test_anything_else_from_elsewhere_is_asked_before_a_logout(
-        self, visitor: GatewayVisitor, headers: dict[str, str]
+        self, visitor: GatewayVisitor, table: Table, headers: dict[str, str]
     ) -> None:
         visitor.log_in()
-        assert visitor.get("/logout", headers).location == f"{STAGE_URL}/logout?ask=1"
+        moved = visitor.get("/logout", headers)
+        assert (moved.status, moved.location, moved.set_cookies) == (307, f"{STAGE_URL}/logout?ask=1", [])
+        for reloaded in (headers, {"Sec-Fetch-Site": "none"}, {"Sec-Fetch-Site": "same-origin"}):
+            reply = visitor.get(moved.location, reloaded)
+            assert (reply.status, reply.set_cookies) == (200, []), "it also asks when it is reloaded"
+        assert "Log out?" in reply.words
         assert visitor.see_id() == "pia.premium"
+        (link,) = [link for link in reply.links if "logout" in link]
+        visitor.get(f"{link}x", headers)
+        assert len(table.items()) == 1, "the link carries a token"
+        visitor.get(link, headers)
+        assert table.items() == [], "which confirms, whatever the browser says about the request"
 
 
 class TestProtectedRoutes:
     @pytest.fixture
-    def account(self, monkeypatch: pytest.MonkeyPatch, visitor: GatewayVisitor) -> Chalice:
+    def account(self, visitor: GatewayVisitor) -> Chalice:
         """The app with a protected route, with a parameter in its path, as a fork would add it."""
-        fork = web.App(app_name="fork")
-        for path, views in the_app.routes.items():
-            fork.route(path)(views["GET"].view_function)
-
-        @fork.route("/items/{number}", methods=["GET", "POST"])
-        @web.view("item")
-        def item(request: Request, number: str) -> web.Result:
-            return web.page(f"{number} of {services.require_user(request).profile.id}")
-
-        return fork
+        return forked()
 
     def send(
         self,
         fork: Chalice,
         visitor: GatewayVisitor,
         method: str = "GET",
-        more: str = "",
+        path: str = PROTECTED,
         **headers: str,
     ) -> Reply:
         cookies = "; ".join(f"{name}={value}" for name, value in visitor.cookies.items())
         headers |= {"Cookie": cookies} if cookies else {}
-        path, route = f"/items/7?tab=a%20b{more}", "/items/{number}"
-        return reply_of(fork(event(path, headers, route=route, method=method), None))
+        return reply_of(fork(event(path, headers, route="/items/{number}", method=method), None))
 
-    @pytest.mark.promise("L7")
+    @pytest.mark.promise("L7", "L15")
+    @pytest.mark.parametrize(
+        ("path", "back"),
+        [
+            ("/items/7?tab=a%20b", "/items/7?tab=a+b"),
+            ("/items/it's", "/items/it's"),
+            ("/items/a%20b", "/items/a%20b"),
+            ("/items/%C3%A9?tab=1|2", "/items/%C3%A9?tab=1%7C2"),
+        ],
+    )
     def test_a_visitor_logs_in_and_returns_to_the_protected_page(
-        self, account: Chalice, visitor: GatewayVisitor
+        self, account: Chalice, visitor: GatewayVisitor, path: str, back: str
     ) -> None:
-        away = self.send(account, visitor)
+        away = self.send(account, visitor, path=path)
         assert away.status == 307
-        assert away.location == f"{STAGE_URL}/login?return_to={quote('/items/7?tab=a+b', safe='')}"
-        back = visitor.get(visitor.agree(visitor.get(away.location).location))
-        assert back.location == f"{STAGE_URL}/items/7?tab=a+b"
-        assert self.send(account, visitor).text == "7 of pia.premium"
+        assert away.location == f"{STAGE_URL}/login?return_to={quote(back, safe='')}"
+        assert (
+            visitor.get(visitor.agree(visitor.get(away.location).location)).location == f"{STAGE_URL}{back}"
+        )
+        shown = self.send(account, visitor, path=path).text
+        assert shown == self.send(account, visitor, path=back).text
+        assert shown.endswith(" of pia.premium")
 
     @pytest.mark.promise("L7")
     @pytest.mark.parametrize(
@@ -461,33 +461,20 @@ class TestProtectedRoutes:
         assert "return_to" not in reply.text, "a login would return with GET"
 
     @pytest.mark.promise("L8")
-    def test_a_login_that_does_not_stick_ends_in_a_page_instead_of_a_loop(
-        self, account: Chalice, visitor: GatewayVisitor, log: list[dict[str, Any]]
-    ) -> None:
-        for _ in range(2):
-            away = self.send(account, visitor)
-            visitor.get(visitor.agree(visitor.get(away.location).location))
-            del visitor.cookies["__Host-spotify-session"]
-        end = self.send(account, visitor)
-        assert end.status == 401
-        assert "You are still not logged in" in end.words
-        assert log[-1]["reason"] == "login_loops"
-
-    @pytest.mark.promise("L8")
     def test_a_loop_is_recognized_whether_or_not_a_round_began_at_another_host(
         self, account: Chalice, visitor: GatewayVisitor
     ) -> None:
-        for more in ("&moved=1", ""):
-            away = self.send(account, visitor, more=more)
+        for path in (f"{PROTECTED}&moved=1", PROTECTED):
+            away = self.send(account, visitor, path=path)
             visitor.get(visitor.agree(visitor.get(away.location).location))
             del visitor.cookies["__Host-spotify-session"]
-        for more in ("&moved=1", ""):
-            assert self.send(account, visitor, more=more).status == 401
+        for path in (f"{PROTECTED}&moved=1", PROTECTED):
+            assert self.send(account, visitor, path=path).status == 401
 
     @pytest.mark.promise("L8")
     @pytest.mark.parametrize("waiting", range(MOST + 1))
-    def test_a_loop_is_recognized_among_any_number_of_open_logins(
-        self, account: Chalice, visitor: GatewayVisitor, waiting: int
+    def test_a_login_that_does_not_stick_ends_in_a_page_among_any_number_of_open_logins(
+        self, account: Chalice, visitor: GatewayVisitor, waiting: int, log: list[dict[str, Any]]
     ) -> None:
         for _ in range(waiting):
             visitor.begin()
@@ -496,7 +483,9 @@ class TestProtectedRoutes:
             assert away.status == 307
             visitor.get(visitor.agree(visitor.get(away.location).location))
             del visitor.cookies["__Host-spotify-session"]
-        assert self.send(account, visitor).status == 401
+        end = self.send(account, visitor)
+        assert (end.status, log[-1]["reason"]) == (401, "login_loops")
+        assert "You are still not logged in" in end.words
 
     @pytest.mark.promise("L8")
     def test_instances_that_disagree_about_the_keys_end_in_a_page_instead_of_a_loop(

@@ -50,19 +50,6 @@ def test_a_state_in_another_format_has_no_start_time(state: str) -> None:
     assert begun_at(state) == 0
 
 
-@pytest.mark.promise("B4")
-def test_an_attempt_is_spent_once_and_a_reload_is_recognized() -> None:
-    pending, jar = attempts()
-    attempt = pending.begin()
-    first, after_first = attempts(*jar.headers())
-    assert first.spend(attempt.state, "code") == attempt
-    (marker,) = after_first.headers()
-    assert attempt.code_verifier not in marker
-    assert attempts(marker)[0].spend(attempt.state, "code") is None
-    with pytest.raises(LoginSpent):
-        attempts(marker)[0].spend(attempt.state, "another code")
-
-
 @pytest.mark.promise("H2")
 def test_only_attempt_cookies_in_the_apps_format_are_read_counted_or_cleared() -> None:
     """A request with hundreds of other cookies must not get hundreds of Set-Cookie lines."""

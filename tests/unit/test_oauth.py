@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.config import Config
 from chalicelib.errors import (
     AppRefused,
     AuthorizationRefused,
@@ -18,41 +14,13 @@ from chalicelib.errors import (
     LoginError,
     SpotifyUnavailable,
 )
-from chalicelib.login import Attempt
-from chalicelib.oauth import authorization_url, read_callback
-from tests.support.visitor import query_of
+from chalicelib.oauth import read_callback
 
 ISSUER = "https://accounts.spotify.com"
 VSCHAR = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=200)
 VALUES = st.one_of(
     st.none(), st.lists(st.text(st.characters(exclude_categories=()), max_size=20), max_size=3)
 )
-
-
-@pytest.mark.promise("A4")
-def test_the_authorization_request_has_each_parameter_once() -> None:
-    attempt = Attempt.begin()
-    config = Config(
-        {
-            "SPOTIFY_CLIENT_ID": "i&d",
-            "SPOTIFY_CLIENT_SECRET": "secret",
-            "SPOTIFY_SCOPE": "a b",
-            "SECRET_KEY": "0123456789abcdefghijklmnopqrstuv",
-            "USERS_TABLE": "users",
-        }
-    )
-    url = authorization_url(config, "https://x.example/callback", attempt)
-    digest = hashlib.sha256(attempt.code_verifier.encode()).digest()
-    assert url.startswith(f"{ISSUER}/authorize?")
-    assert query_of(url) == {
-        "client_id": "i&d",
-        "response_type": "code",
-        "redirect_uri": "https://x.example/callback",
-        "scope": "a b",
-        "state": attempt.state,
-        "code_challenge": base64.urlsafe_b64encode(digest).decode().rstrip("="),
-        "code_challenge_method": "S256",
-    }
 
 
 @given(VSCHAR, VSCHAR)

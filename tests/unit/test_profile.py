@@ -6,18 +6,11 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from chalicelib.errors import ProfileInvalid
 from chalicelib.profile import Profile
 
 SIMULATOR = "http://127.0.0.1:8001"
-JSON = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text()),
-    lambda inner: st.one_of(st.lists(inner), st.dictionaries(st.text(), inner)),
-    max_leaves=10,
-)
 
 
 def parse(**profile: Any) -> Profile:
@@ -69,48 +62,40 @@ def test_text_that_is_not_a_profile_is_rejected(text: str) -> None:
         Profile.parse(text)
 
 
-@given(st.dictionaries(st.sampled_from(["display_name", "images", "followers", "email"]), JSON))
-def test_a_profile_can_be_shown_whatever_its_other_fields_contain(fields: dict[str, Any]) -> None:
-    profile = parse(**fields, id="test-user")
-    assert profile.display_name is None or profile.display_name.encode()
-
-
 @pytest.mark.parametrize(
-    ("url", "shown"),
+    ("url", "shown", "with_simulator"),
     [
-        ("https://i.scdn.co/image/ab", True),
-        ("https://platform-lookaside.fbsbx.com/x?y=1", True),
-        ("http://i.scdn.co/image/ab", False),
-        ("https://evil.example/x", False),
-        ("https://i.scdn.co@evil.example/x", False),
-        ("https://i.scdn.co:8443/x", False),
-        ("javascript:alert(1)", False),
-        ("https://[", False),
-        ("https://i.scdn.co/a b\n", False),
-        (None, False),
+        ("https://i.scdn.co/image/ab", True, True),
+        ("https://platform-lookaside.fbsbx.com/x?y=1", True, True),
+        ("http://i.scdn.co/image/ab", False, False),
+        ("https://evil.example/x", False, False),
+        ("https://i.scdn.co@evil.example/x", False, False),
+        ("https://i.scdn.co:8443/x", False, False),
+        ("javascript:alert(1)", False, False),
+        ("https://[", False, False),
+        ("https://i.scdn.co/a b\n", False, False),
+        (f"{SIMULATOR}/_simulator/pictures/pia.svg", False, True),
+        (f"{SIMULATOR}0/pia.svg", False, False),
+        (f"{SIMULATOR}@evil.example/pia.svg", False, False),
+        (f"{SIMULATOR}/pia.svg\n", False, False),
+        ("http://127.0.0.1/pia.svg", False, False),
     ],
 )
-def test_only_pictures_on_spotifys_hosts_are_shown(url: Any, shown: bool) -> None:
-    assert (parse(id="x", images=[{"url": url}]).picture == url) is shown or url is None
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        (f"{SIMULATOR}/_simulator/pictures/pia.svg", True),
-        (f"{SIMULATOR}0/pia.svg", False),
-        (f"{SIMULATOR}@evil.example/pia.svg", False),
-        (f"{SIMULATOR}/pia.svg\n", False),
-        ("http://127.0.0.1/pia.svg", False),
-        ("https://i.scdn.co/image/ab", True),
-    ],
-)
-def test_a_picture_on_a_simulator_is_shown_only_if_it_is_in_use(url: str, shown: bool) -> None:
+def test_only_pictures_on_hosts_of_spotify_or_of_the_simulator_in_use_are_shown(
+    url: str, shown: bool, with_simulator: bool
+) -> None:
     text = json.dumps({"id": "x", "images": [{"url": url}]})
-    assert (Profile.parse(text, SIMULATOR).picture == url) is shown
-    assert (Profile.parse(text).picture == url) is url.startswith("https:")
+    assert (Profile.parse(text).picture == url) is shown
+    assert (Profile.parse(text, SIMULATOR).picture == url) is with_simulator
 
 
 def test_the_first_usable_picture_is_shown() -> None:
-    images = ["odd", {}, {"url": 7}, {"url": "https://i.scdn.co/1"}, {"url": "https://i.scdn.co/2"}]
+    images = [
+        "odd",
+        {},
+        {"url": 7},
+        {"url": None},
+        {"url": "https://i.scdn.co/1"},
+        {"url": "https://i.scdn.co/2"},
+    ]
     assert parse(id="x", images=images).picture == "https://i.scdn.co/1"

@@ -46,8 +46,6 @@ from simulator.spotify import Application, create_app
 from tests.support.table import TABLE
 from tests.support.table import Table as StoredTable
 
-pytestmark = pytest.mark.no_cover  # measured, its thousands of requests take twice as long
-
 ALIAS = "alias/tokens"
 REGION = "eu-west-1"
 URL = "http://spotify.test"
@@ -413,7 +411,7 @@ EXPLORE = settings(phases=[Phase.generate])
 
 
 @pytest.mark.promise("M5", "M6", "M7", "M13")
-@settings(EXPLORE, max_examples=100)
+@EXPLORE
 @given(st.data(), st.booleans(), st.sampled_from([-1, 90]), st.booleans(), st.integers(0, 2))
 def test_no_interleaving_loses_access_restores_a_login_or_refreshes_twice(
     data: st.DataObject, rotates: bool, seconds_left: int, withdrawn: bool, faults: int
@@ -427,7 +425,7 @@ def test_no_interleaving_loses_access_restores_a_login_or_refreshes_twice(
 
 
 @pytest.mark.promise("M4")
-@settings(EXPLORE, max_examples=30)
+@settings(EXPLORE, max_examples=settings.default.max_examples // 2)
 @given(st.data(), st.booleans(), st.sampled_from([-1, 90]))
 def test_however_three_requests_interleave_one_refreshes_and_none_fails(
     data: st.DataObject, rotates: bool, seconds_left: int
