@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all screenshots smoke contract package deploy doctor rotate-key destroy bench load faults mutate promises check format lock clean
+.PHONY: help run test test-all test-more screenshots smoke contract package deploy doctor rotate-key destroy bench load faults mutate promises check format lock clean
 
 PORT ?= 5000
 STAGE ?= prod
@@ -21,10 +21,12 @@ run: .venv/ready-to-run ## Run the app at http://127.0.0.1:5000; no account need
 QUICK := tests/unit tests/contract tests/faults tests/integration/test_story.py
 
 # Three workers even on two cores: a third of the time, the tests wait.
-test: .venv/ready ## Run the tests that need no browser and no emulated AWS
+test: .venv/ready-to-test ## Run the tests that need no browser and no emulated AWS
 	$(BIN)/python -m pytest -n 3 $(QUICK)
 
-test-all: test .runtime/ready .emulator/ready ## Run all tests, try more examples, and measure coverage
+test-all: test test-more ## Run all tests
+
+test-more: .venv/ready .runtime/ready .emulator/ready ## Run what make test leaves out, try more examples, and measure coverage
 	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder --ignore=tests/integration/test_story.py \
 		tests/browser tests/deployment tests/integration
 	$(BIN)/python -m pytest -n 2 --deep -m deep $(QUICK)

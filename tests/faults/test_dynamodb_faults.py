@@ -17,6 +17,7 @@ from tests.support.cloud import Service as FaultyDynamoDB
 from tests.support.faults import never_accepting, unreachable
 from tests.support.gateway import STAGE_URL, GatewayVisitor
 from tests.support.table import Table
+from tests.support.visitor import Reply
 
 SESSION = "__Host-spotify-session"
 PERMANENT = 9
@@ -148,11 +149,12 @@ def test_a_single_fault_is_retried_if_retryable_and_reported_otherwise(
     fault: Fault,
 ) -> None:
     retryable = fault.status >= 500 or name in RETRYABLE
-    for operation, act, done in (
-        ("UpdateItem", visitor.log_in, 307),
-        ("GetItem", lambda: visitor.get("/"), 200),
-        ("DeleteItem", lambda: visitor.get("/logout"), 307),
-    ):
+    acts: dict[str, tuple[Callable[[], Reply], int]] = {
+        "UpdateItem": (visitor.log_in, 307),
+        "GetItem": (lambda: visitor.get("/"), 200),
+        "DeleteItem": (lambda: visitor.get("/logout"), 307),
+    }
+    for operation, (act, done) in acts.items():
         dynamodb.faults[operation] = [fault]
         dynamodb.calls.clear()
         assert act().status == (done if retryable else 503)

@@ -79,7 +79,7 @@ class TestReturning:
         url = visitor.get("/login?return_to=/a&return_to=/b").location
         assert visitor.get(visitor.agree(url)).location == f"{STAGE_URL}/"
 
-    @pytest.mark.promise("L2")
+    @pytest.mark.promise("L1")
     def test_the_page_is_judged_again_at_the_end_of_the_login_and_for_each_link(
         self, visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -199,7 +199,7 @@ class TestWhoAmI:
     ) -> None:
         assert visitor.get("/", {"Accept": accept}).text.startswith("{") == is_json
 
-    @pytest.mark.promise("D2", "D7", "L14")
+    @pytest.mark.promise("D7", "L14")
     def test_an_ended_session_is_explained_until_the_next_login(
         self, visitor: GatewayVisitor, table: Table
     ) -> None:
@@ -356,7 +356,7 @@ class TestFrontEnds:
         assert visitor.get("/logout", headers).location == f"{STAGE_URL}/"
         assert visitor.see_id() == "None"
 
-    @pytest.mark.promise("E4", "L12", "L13")
+    @pytest.mark.promise("E4", "L12")
     @pytest.mark.parametrize(
         "headers",
         [

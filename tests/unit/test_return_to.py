@@ -82,7 +82,7 @@ PIECES = [
 
 
 @pytest.mark.promise("L1", "L5")
-@settings(max_examples=20 * settings.default.max_examples)
+@settings(max_examples=20 * settings().max_examples)
 @given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=7).map("".join))
 @example("/\t/evil.example")
 @example("https://app.example.com\\@evil.example")
@@ -116,7 +116,7 @@ def test_every_printable_character_but_five_is_accepted(origin: str, start: str)
 
 
 @pytest.mark.promise("L1")
-@settings(max_examples=20 * settings.default.max_examples)
+@settings(max_examples=20 * settings().max_examples)
 @given(
     st.sampled_from(["/", *FRONTENDS, *(f"{origin}/" for origin in FRONTENDS)]),
     st.lists(st.sampled_from([*PRINTABLE, *PIECES]), max_size=12).map("".join),

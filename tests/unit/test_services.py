@@ -85,7 +85,7 @@ def test_the_policies_allow_exactly_the_calls_that_the_app_makes(
         assert visitor.see_id() == user_id
     visitor.get("/logout")
     for stage in ("dev", "prod"):
-        actions = []
+        actions: list[str] = []
         for statement in json.loads((PROJECT / f".chalice/policy-{stage}.json").read_text())["Statement"]:
             action = statement["Action"]
             actions += [action] if isinstance(action, str) else action

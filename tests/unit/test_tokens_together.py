@@ -425,7 +425,7 @@ def test_no_interleaving_loses_access_restores_a_login_or_refreshes_twice(
 
 
 @pytest.mark.promise("M4")
-@settings(EXPLORE, max_examples=settings.default.max_examples // 2)
+@settings(EXPLORE, max_examples=settings().max_examples // 2)
 @given(st.data(), st.booleans(), st.sampled_from([-1, 90]))
 def test_however_three_requests_interleave_one_refreshes_and_none_fails(
     data: st.DataObject, rotates: bool, seconds_left: int
