@@ -685,6 +685,22 @@ class TestRefreshing:
         logout.join()
         assert logged_in.kept.table.items() == []
 
+    @pytest.mark.promise("M7")
+    def test_the_tokens_of_a_login_during_a_refresh_that_is_rejected_stay(self, logged_in: Visitor) -> None:
+        logged_in.kept.age(PIA)
+        logged_in.ask("fail", status="400", delay="1", body='{"error": "invalid_grant"}')
+
+        def log_in_meanwhile() -> None:
+            while logged_in.refreshes == 0:
+                time.sleep(0.02)
+            GatewayVisitor().log_in()
+
+        login = threading.Thread(target=log_in_meanwhile)
+        login.start()
+        token = logged_in.token().text
+        login.join()
+        assert token == logged_in.kept.read(PIA)["access_token"]
+
     @pytest.mark.promise("M6")
     def test_a_logout_while_a_request_waits_sends_it_to_log_in(self, logged_in: Visitor) -> None:
         logged_in.kept.age(PIA)
