@@ -14,17 +14,10 @@ from chalice import Chalice, Response
 from chalice.app import CaseInsensitiveMapping, ChaliceViewError
 from chalice.app import Request as ChaliceRequest
 
-from chalicelib import documents, events, failure, log, pages, services
+from chalicelib import documents, errors, events, failure, log, pages, services
 from chalicelib.config import simulator
 from chalicelib.deadline import Deadline
-from chalicelib.errors import (
-    ConfigurationError,
-    LoginError,
-    MethodNotAllowed,
-    NotRestApi,
-    Prefetched,
-    UnsupportedMediaType,
-)
+from chalicelib.errors import LoginError
 from chalicelib.request import ASK, CALLBACK, MOVED, Request, is_prefetch, wants_json
 
 HEADERS = {
@@ -119,7 +112,7 @@ class App(Chalice):
                     if received := _current.get():
                         return around(received, partial(_raise, bug)).to_dict()
                     return events.respond(event, LoginError(), {**HEADERS, **HSTS}, bug)
-        return events.respond(event, NotRestApi(), {**HEADERS, **HSTS})
+        return events.respond(event, errors.NotRestApi(), {**HEADERS, **HSTS})
 
 
 def view(event: str, *, moves: bool = True) -> Callable[[Route], Callable[..., Response]]:
@@ -175,9 +168,9 @@ def _error_of_chalice(response: Response) -> LoginError | None:
         return LoginError()
     match response.body:
         case {"Code": "MethodNotAllowedError", "Message": text, **rest} if not rest:
-            return MethodNotAllowed() if str(text).startswith("Unsupported method: ") else None
+            return errors.MethodNotAllowed() if str(text).startswith("Unsupported method: ") else None
         case {"Code": "UnsupportedMediaType", "Message": text, **rest} if not rest:
-            return UnsupportedMediaType() if str(text).startswith("Unsupported media type: ") else None
+            return errors.UnsupportedMediaType() if str(text).startswith("Unsupported media type: ") else None
     return None
 
 
@@ -234,7 +227,7 @@ def _reference(received: ChaliceRequest) -> str:
 
 def _read(received: ChaliceRequest) -> Request:
     if is_prefetch(received):
-        raise Prefetched
+        raise errors.Prefetched
     deadline = Deadline()
     return Request(received, services.settings(deadline), deadline, on_lambda=services.on_lambda())
 
@@ -252,10 +245,10 @@ def _failure(
         line["event"] = "configuration"
     if request and error.security:
         line["source"] = log.source(request.source_ip, services.config(request).secret_keys[-1])
-    if error.asks_to_log_in or isinstance(error, Prefetched):
+    if error.asks_to_log_in or isinstance(error, errors.Prefetched):
         line = {}
     if request and request.exposes_a_code:
-        with suppress(ConfigurationError):
+        with suppress(errors.ConfigurationError):
             url = failure.url(request, services.failure_seal(request), error, reference)
             return Result(307, "", {"Location": url}, {"status": error.status, **line})
     return _shown(error, reference, request, received)._replace(line=line)
