@@ -16,6 +16,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from deploy import PROJECT
@@ -152,6 +153,18 @@ def test_no_list_repeats_one_that_it_includes_or_names_a_package_index() -> None
     for name, included in INCLUDES.items():
         assert not PINS[name] & set().union(*(PINS[other] for other in transitively(included)))
         assert re.findall(r"^-.*", LISTS[name], re.MULTILINE) == [f"-r {other}" for other in included]
+
+
+def test_every_extra_that_a_pinned_package_requires_is_pinned() -> None:
+    """Otherwise pip rejects the whole list once the package has a newer version."""
+    text = "".join(LISTS[name] for name in transitively(["dev.txt"]))
+    pins = [Requirement(pin) for pin in re.findall(r"^\S+==[^\s\\]+", text, re.MULTILINE)]
+    locked = {canonicalize_name(pin.name): pin.extras for pin in pins}
+    required = [Requirement(line) for name in locked for line in importlib.metadata.requires(name) or ()]
+    assert any(needed.extras for needed in required)
+    for needed in required:
+        if needed.marker is None or needed.marker.evaluate({"extra": ""}):
+            assert needed.extras <= locked.get(canonicalize_name(needed.name), set()), str(needed)
 
 
 def test_make_run_installs_everything_that_it_imports() -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import time
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -240,7 +241,12 @@ SSO = "sso_region = eu-west-1\nsso_account_id = 1\nsso_role_name = x\nsso_start_
         ("role_arn = x\nsource_profile = other", ("AWS_PROFILE",), "InfiniteLoopConfigError"),
         ("credential_process = false", ("AWS_PROFILE",), "CredentialRetrievalError"),
         ("credential_process = echo x", (), "JSONDecodeError"),
-        ("login_session = x", ("AWS_PROFILE",), "LoginTokenLoadError"),
+        pytest.param(
+            "login_session = x",
+            ("AWS_PROFILE",),
+            "LoginTokenLoadError",
+            marks=pytest.mark.skipif(not find_spec("awscrt"), reason="botocore needs awscrt for it"),
+        ),
         (SSO, ("AWS_PROFILE",), "SSOTokenLoadError"),
         (SSO.partition("\n")[2], ("AWS_PROFILE",), "InvalidConfigError"),
     ],
