@@ -52,7 +52,7 @@ class Acts(Enum):
 
     YOU = "You can fix this"
     OWNER = "The owner of this site must act"
-    WAIT = "Wait a moment"
+    WAIT = "Try again later"
 
 
 class LoginError(Exception):
@@ -243,7 +243,7 @@ class LoginSpent(LoginRefused):
 
     reason = "login_spent"
     title = "This login is no longer valid"
-    message = "It was used before, or newer logins in this browser replaced it. The home page shows if you are logged in."
+    message = "It was used before, or newer logins in this browser replaced it. The home page shows whether you are logged in."
     remedy = "If you are not, or want to use another account, log in again."
     offers = ("home", "login")
 
@@ -259,11 +259,11 @@ class CodeRefused(LoginRefused):
 
 
 class SpotifyError(LoginError):
-    """The branch of failures at Spotify after the user agreed. Nothing was stored."""
+    """The branch of failures at Spotify, during a login or a later call."""
 
     status = 502
     title = "Spotify is not available right now"
-    remedy = "Wait a moment and log in again."
+    remedy = "Wait a moment, then try again."
     acts = Acts.WAIT
 
 
@@ -284,7 +284,7 @@ class PremiumRequired(SpotifyError):
 
     status = 403
     reason = "premium_required"
-    title = "This app is paused by Spotify"
+    title = "Spotify has paused this app"
     message = "Spotify requires the owner of this app to have an active Premium subscription."
     remedy = f"The owner can renew it; see {DASHBOARD}. Logins work again a few hours later."
     acts = Acts.OWNER
@@ -321,8 +321,8 @@ class SpotifyRateLimited(SpotifyError):
 
     status = 503
     reason = "spotify_rate_limited"
-    title = "Spotify asks this app to slow down"
-    message = "Too many people are using this app right now."
+    title = "Too many requests to Spotify"
+    message = "This app has reached Spotify's rate limit."
 
     def __init__(self, detail: str = "", retry_after: int = 1) -> None:
         super().__init__(detail)
@@ -338,6 +338,7 @@ class QuotaExceeded(SpotifyRateLimited):
 
     reason = "spotify_quota_exceeded"
     title = "This app has used up its quota at Spotify"
+    acts = Acts.OWNER
     message = "Spotify limits how much an app may ask for."
 
 
@@ -368,14 +369,14 @@ class SpotifyMalformed(SpotifyError):
 
     reason = "spotify_malformed"
     title = "Spotify sent an unexpected response"
-    message = "This site could not use Spotify's response, so nothing was stored."
+    message = "This site could not use Spotify's response."
 
 
 class ProfileInvalid(SpotifyMalformed):
     """A profile that is not JSON, or has no usable ID."""
 
     reason = "profile_invalid"
-    message = "Spotify sent your profile without a usable ID, or only part of it. Nothing was stored."
+    message = "Spotify sent an incomplete profile, or one without a usable ID. Nothing was stored."
 
 
 class AccessEnded(LoginError):
@@ -423,9 +424,11 @@ class UsersUnavailable(LoginError):
 
     status = 503
     reason = "users_unavailable"
-    title = "Our storage is not available right now"
-    message = "We do not know if your last step took effect. The home page shows whether you are logged in."
-    remedy = "Try again in a moment. To erase what is stored, log in, then log out. It expires after 30 days."
+    title = "Storage is not available right now"
+    message = (
+        "Your last step may or may not have taken effect. The home page shows whether you are logged in."
+    )
+    remedy = "Try again in a moment. To erase what is stored, log in, then log out. It expires after 30 days at most."
     acts = Acts.WAIT
     offers = ("home", "login", "logout")
 

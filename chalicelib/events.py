@@ -15,7 +15,7 @@ def respond(
     document. None for events that expect nothing. `bug` is what went wrong with the event.
 
     Raises:
-        LoginError: it holds records, such as messages of a queue, which would be lost if this call succeeded.
+        LoginError: the event holds records, such as messages of a queue, which would be lost if this call succeeded.
     """
     line: dict[str, Any] = {"event": "request", "outcome": "failed", "request_id": secrets.token_hex(8)}
     match event:

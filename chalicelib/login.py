@@ -45,7 +45,7 @@ class Attempt:
     return_to: str = ""
     """Where the login returns to, as it was given; empty for the home page.
 
-    A spent attempt has it only if it opened a session, and until a logout.
+    A spent attempt keeps it only if it opened a session, and loses it at a logout.
     """
     replaced: str = ""
     """For each attempt that made room for this one, a line feed, a digest of its state, a space, and its `return_to`."""

@@ -59,7 +59,7 @@ class Request:
         self.query: Mapping[str, Sequence[str]] = {name: [*filter(_is_text, query[name])] for name in query}
         self.jar = Jar(_cookie_header(event), secure=self.address.secure)
         self.asks = ASK in self.query
-        """Whether it asks the user to confirm what another site may have requested."""
+        """Whether the query has `ask`: the route must ask the user to confirm."""
         origin = _origin(received, self.address, self.frontends)
         self.own, self.foreign = (False, True) if self.asks else origin
         """`own`: this app, a link on a listed front end, or the user caused it. `foreign`: another site did."""

@@ -1,4 +1,4 @@
-"""The edge to Chalice: how a route is called, and what every response looks like."""
+"""The interface to Chalice: how a route is called, and what every response looks like."""
 
 import functools
 import re
@@ -38,7 +38,7 @@ HTML = "text/html; charset=utf-8"
 
 CLEAR_CACHE = {"Clear-Site-Data": '"cache"'}
 """The logout of a browser with a session cookie has this: Chromium keeps `no-store` pages in its back/forward cache,
-and restores them after a logout. It takes Chromium up to seconds, so no other response has it.
+and restores them after a logout. It can take Chromium several seconds, so no other response has it.
 """
 
 
@@ -95,7 +95,7 @@ _current: ContextVar[Any] = ContextVar("request")  # app.current_request is shar
 
 
 class App(Chalice):
-    """A Chalice app with the headers and errors of this module, which responds to any event."""
+    """A Chalice app with the headers and errors of this module. It accepts events of any shape."""
 
     def __init__(self, app_name: str, **options: Any) -> None:
         super().__init__(app_name, **options)
@@ -120,8 +120,8 @@ def view(event: str, *, moves: bool = True) -> Callable[[Route], Callable[..., R
 
     The function also receives the parameters of the route's path, by their names.
 
-    A `LoginError` becomes its page, and any other exception the page of a bug; both are logged with a
-    reference that the page shows. A browser is redirected to the page of a failed callback, so that no address
+    A `LoginError` gets its page, Chalice's errors keep their JSON, and any other exception gets the page of a
+    bug. The log has the reference on the page. A browser is redirected to the page of a failed callback, so that no address
     that it shows or keeps holds a code. A prefetch changes nothing. With `moves`, a request that arrived at another
     host is first redirected to the app's own address.
     """
@@ -179,13 +179,13 @@ def _raise(error: Exception, _: Any) -> Any:
 
 
 def _merged(headers: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
-    """Some headers, and those others whose names they do not have, whatever the case."""
+    """The headers, and those `others` whose names they lack, whatever the case."""
     names = {name.lower() for name in headers}
     return {**{name: value for name, value in others.items() if name.lower() not in names}, **headers}
 
 
 def _with_vary(headers: Mapping[str, Any]) -> dict[str, Any]:
-    """A route's headers, of which Vary also has our names."""
+    """A route's headers, with our names added to its Vary."""
     vary = {name: [value] if isinstance(value, str) else value for name, value in headers.items()}
     united = {name: ", ".join((HEADERS["Vary"], *vary[name])) for name in vary if name.lower() == "vary"}
     return {**headers, **united}

@@ -1,4 +1,4 @@
-"""`make lock`: pin the newest versions that pyproject.toml allows, with hashes. No list repeats one that it includes."""
+"""`make lock`: pin the newest versions that pyproject.toml allows, with hashes. No list repeats an included one."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ class TestPersistentFaults:
         assert reply.status == 503
         assert f"{STAGE_URL}/login" in reply.links
         assert SESSION not in visitor.cookies
-        assert "We do not know if your last step took effect" in reply.words
+        assert "Your last step may or may not have taken effect" in reply.words
         assert f"{STAGE_URL}/logout" in reply.links
         assert log[-1]["reason"] == "users_unavailable"
         assert fault.body or fault.hangs or fault.truncate_to is not None or log[-1]["detail"] == fault.code

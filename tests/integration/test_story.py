@@ -41,8 +41,8 @@ def test_a_login_lasts_until_the_logout(visitor: HttpVisitor, table: Table) -> N
 PAGES = {
     "unlisted": (403, "not on this app's list of users"),
     "no-premium": (403, "Premium subscription"),
-    "rate-limited": (503, "slow down"),
-    "rate-limited-hour": (503, "slow down"),
+    "rate-limited": (503, "Too many requests"),
+    "rate-limited-hour": (503, "Too many requests"),
     "quota": (503, "quota"),
     "down": (502, "Something failed at Spotify"),
     "gateway": (502, "Something failed at Spotify"),

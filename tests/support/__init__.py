@@ -1,1 +1,1 @@
-"""Visitors and servers for the tests. The app's own code is never mocked."""
+"""Visitors and servers for the tests."""

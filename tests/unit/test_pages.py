@@ -15,6 +15,7 @@ from tests.support.gateway import GatewayVisitor
 
 ADDRESS = Address("https://login.example.com")
 OWNER = {
+    "spotify_quota_exceeded",
     "app_refused",
     "bug",
     "configuration",
@@ -39,7 +40,7 @@ def test_an_error_page_says_at_a_glance_who_must_act(kind: type[LoginError]) -> 
     owner, wait = error.reason in OWNER, WAIT.fullmatch(error.reason)
     assert error.acts is (Acts.OWNER if owner else Acts.WAIT if wait else Acts.YOU)
     (label,) = re.findall(r'<p class="label \w+">(.+)</p>', pages.failure(error, "a reference", None))
-    assert label in {"You can fix this", "The owner of this site must act", "Wait a moment"}
+    assert label in {"You can fix this", "The owner of this site must act", "Try again later"}
     assert label == error.acts.value
 
 
