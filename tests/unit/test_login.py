@@ -1,4 +1,4 @@
-"""Login attempts and their cookies."""
+"""Login attempts and their cookies, and Spotify's responses to them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,24 @@ import re
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chalicelib.cookies import Jar, Seal
-from chalicelib.errors import LoginSpent, LoginUnknown
+from chalicelib.errors import (
+    AppRefused,
+    AuthorizationRefused,
+    Cancelled,
+    LoginError,
+    LoginSpent,
+    LoginUnknown,
+    SpotifyUnavailable,
+)
 from chalicelib.login import LIFETIME, MOST, Attempt, Attempts
+from chalicelib.oauth import read_callback
 
+ISSUER = "https://accounts.spotify.com"
+VSCHAR = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=200)
 KEY = "0123456789abcdefghijklmnopqrstuv"
 
 
@@ -67,3 +80,29 @@ def test_a_finished_login_makes_room_before_an_unfinished_one() -> None:
     pending.begin()
     (cleared,) = [line for line in jar.headers() if "Max-Age=0" in line]
     assert cleared.partition("=")[0] == held[1].partition("=")[0], "the oldest finished one"
+
+
+@given(VSCHAR, VSCHAR)
+def test_a_valid_callback_is_parsed(state: str, code: str) -> None:
+    callback = read_callback({"state": [state], "code": [code], "iss": [ISSUER]}, ISSUER)
+    assert (callback.state, callback.authorization_code()) == (state, code)
+
+
+@pytest.mark.promise("I3")
+@pytest.mark.parametrize(
+    ("code", "failure"),
+    [
+        ("access_denied", Cancelled),
+        ("invalid_scope", AppRefused),
+        ("unsupported_response_type", AppRefused),
+        ("server_error", SpotifyUnavailable),
+        ("pia.premium", AuthorizationRefused),
+    ],
+)
+def test_an_error_is_told_apart_by_its_code_and_only_a_known_code_is_logged(
+    code: str, failure: type[LoginError]
+) -> None:
+    with pytest.raises(LoginError) as raised:
+        read_callback({"state": ["s"], "error": [code]}, ISSUER).authorization_code()
+    assert type(raised.value) is failure
+    assert raised.value.detail == ("" if failure is AuthorizationRefused else code)

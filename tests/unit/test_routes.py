@@ -19,7 +19,7 @@ from chalicelib.cookies import Seal, encode
 from simulator.spotify import SCOPES, Application
 from tests.support.gateway import STAGE_URL, GatewayVisitor, event, invoke
 from tests.support.table import Table
-from tests.support.visitor import Reply, query_of
+from tests.support.visitor import query_of
 from tests.support.world import SECRET_KEY
 
 SESSION = "__Host-spotify-session"
@@ -114,14 +114,14 @@ class TestHome:
 
     @pytest.mark.promise("D3", "D4")
     @pytest.mark.parametrize(
-        ("login_age", "cookie_age", "alive", "reissued_for"),
+        ("login_age", "cookie_age", "user_id", "reissued_for"),
         [
-            (0, 0, True, None),
-            (20 * DAY, DAY - 60, True, None),
-            (6 * DAY, 6 * DAY, True, 7 * DAY),
-            (29 * DAY, 2 * DAY, True, DAY),
-            (7 * DAY, 7 * DAY, False, None),
-            (30 * DAY, 0, False, None),
+            (0, 0, "pia.premium", []),
+            (20 * DAY, DAY - 60, "pia.premium", []),
+            (6 * DAY, 6 * DAY, "pia.premium", [7 * DAY]),
+            (29 * DAY, 2 * DAY, "pia.premium", [DAY]),
+            (7 * DAY, 7 * DAY, "None", []),
+            (30 * DAY, 0, "None", []),
         ],
     )
     def test_a_session_ends_after_7_idle_days_or_30_days_after_the_login_and_its_cookie_is_reissued_once_a_day(
@@ -130,15 +130,15 @@ class TestHome:
         table: Table,
         login_age: int,
         cookie_age: int,
-        alive: bool,
-        reissued_for: int | None,
+        user_id: str,
+        reissued_for: list[int],
     ) -> None:
         visitor.log_in()
         visitor.cookies[SESSION] = session_cookie(*login_of(table), login_age, cookie_age)
         reply = visitor.get("/")
-        assert (reply.user_id == "pia.premium") is alive
+        assert reply.user_id == user_id
         ages = [int(line.partition("Max-Age=")[2].partition(";")[0]) for line in reply.set_cookies]
-        assert ages == ([] if reissued_for is None else [pytest.approx(reissued_for, abs=5)])
+        assert ages == pytest.approx(reissued_for, abs=5)
 
     @pytest.mark.promise("D3")
     @pytest.mark.parametrize(
@@ -209,27 +209,20 @@ class TestLogin:
         }
 
     @pytest.mark.promise("A5")
-    @pytest.mark.parametrize(
-        ("scope", "requested", "permissions"),
-        [
-            ("", 17, "17 permissions"),
-            ("user-read-email", 1, "1 permission"),
-            ("none", 0, "no permissions"),
-        ],
-    )
     def test_a_login_requests_only_the_configured_scopes_and_the_home_page_says_how_many(
-        self,
-        visitor: GatewayVisitor,
-        monkeypatch: pytest.MonkeyPatch,
-        scope: str,
-        requested: int,
-        permissions: str,
+        self, visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv("SPOTIFY_SCOPE", scope)
-        assert f"Spotify will ask you for {permissions}." in visitor.get("/").words
-        assert len(query_of(visitor.begin()).get("scope", "").split()) == requested
+        expected = {
+            "": (17, "17 permissions"),
+            "user-read-email": (1, "1 permission"),
+            "none": (0, "no permissions"),
+        }
+        for scope, (number, words) in expected.items():
+            monkeypatch.setenv("SPOTIFY_SCOPE", scope)
+            assert f"Spotify will ask you for {words}." in visitor.get("/").words
+            assert len(query_of(visitor.begin()).get("scope", "").split()) == number
         visitor.log_in()
-        assert visitor.see_id() == "pia.premium"
+        assert visitor.see_id() == "pia.premium", "also without a scope"
 
     def test_show_dialog_is_passed_on_only_as_a_single_true(self, visitor: GatewayVisitor) -> None:
         assert query_of(visitor.get("/login?show_dialog=true").location)["show_dialog"] == "true"
@@ -275,18 +268,6 @@ class TestLogin:
         assert done.set_cookies[-1].startswith(f"{SESSION}=")
         assert done.set_cookies[-1].partition("; ")[2] == f"Max-Age={7 * DAY}; {attributes}"
         assert ended.set_cookies[-1] == f"{SESSION}=; Max-Age=0; {attributes}"
-
-    @pytest.mark.promise("E4", "L12")
-    def test_a_login_from_another_site_asks_a_logged_in_user_first(self, visitor: GatewayVisitor) -> None:
-        foreign = {"Sec-Fetch-Site": "cross-site"}
-        assert "/authorize?" in visitor.get("/login", foreign).location, "a logged-out visitor is not asked"
-        visitor.log_in()
-        moved = visitor.get("/login", foreign)
-        assert (moved.status, moved.location, moved.set_cookies) == (307, f"{STAGE_URL}/login?ask=1", [])
-        for headers in (foreign, {"Sec-Fetch-Site": "none"}, {"Sec-Fetch-Site": "same-origin"}, {}):
-            reply = visitor.get(moved.location, headers)
-            assert (reply.status, reply.set_cookies) == (200, []), "it also asks when it is reloaded"
-            assert f"{STAGE_URL}/login" in reply.links
 
 
 class TestCallback:
@@ -405,24 +386,19 @@ class TestCallback:
         self, visitor: GatewayVisitor, table: Table, token_requests: Callable[[], int]
     ) -> None:
         callback = visitor.agree(visitor.begin())
+        simultaneous = GatewayVisitor(cookies=dict(visitor.cookies))
         visitor.get(callback)
         before = table.items()
         reply = visitor.get(callback)
         assert (reply.status, reply.location) == (307, f"{STAGE_URL}/")
+        assert visitor.get(callback.replace("code=", "code=x")).status == 400, "another response"
         assert table.items() == before
         visitor.get("/logout")
         reply = visitor.get(callback)
         assert (reply.status, table.items()) == (400, [])
         assert "no longer valid" in reply.words
         assert token_requests() == 1, "the code is not sent again"
-
-    def test_the_second_of_two_simultaneous_callbacks_is_rejected(self, visitor: GatewayVisitor) -> None:
-        callback = visitor.agree(visitor.begin())
-        second = GatewayVisitor(cookies=dict(visitor.cookies))
-        assert visitor.get(callback).status == 307
-        reply = second.get(callback)
-        assert reply.status == 400
-        assert f"{STAGE_URL}/" in reply.links
+        assert simultaneous.get(callback).status == 400, "Spotify accepts a code once"
 
     @pytest.mark.promise("A3", "B15")
     @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
@@ -518,7 +494,7 @@ class TestCookies:
 
 class TestLogout:
     @pytest.mark.promise("E1", "E2")
-    def test_a_logout_erases_the_user_and_ends_every_session(
+    def test_a_logout_erases_the_user_and_ends_every_session_for_good(
         self, visitor: GatewayVisitor, table: Table
     ) -> None:
         visitor.log_in()
@@ -528,14 +504,6 @@ class TestLogout:
         assert (reply.status, reply.location) == (307, f"{STAGE_URL}/")
         assert table.items() == []
         assert [browser.see_id() for browser in (visitor, copy, elsewhere)] == ["None"] * 3
-
-    @pytest.mark.promise("E1")
-    def test_a_copied_cookie_stays_invalid_after_a_logout_and_the_next_login(
-        self, visitor: GatewayVisitor
-    ) -> None:
-        visitor.log_in()
-        copy = GatewayVisitor(cookies=dict(visitor.cookies))
-        visitor.get("/logout")
         visitor.log_in()
         assert copy.see_id() == "None"
         copy.get("/logout")
@@ -654,34 +622,6 @@ def test_a_custom_domain_has_no_stage_in_its_links(table: Table) -> None:
 
 @pytest.mark.promise("F2")
 def test_no_request_header_changes_a_link(visitor: GatewayVisitor) -> None:
-    forged = {
-        "Host": "evil.example",
-        "X-Forwarded-Host": "evil.example",
-        "X-Forwarded-Proto": "http",
-        "X-Forwarded-Port": "1",
-        "Forwarded": "host=evil.example;proto=http",
-    }
+    forged = dict.fromkeys(("Host", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded"), "evil.example")
     assert "evil" not in visitor.get("/", forged).text
     assert query_of(visitor.get("/login", forged).location)["redirect_uri"] == f"{STAGE_URL}/callback"
-
-
-class TestResponses:
-    @pytest.mark.promise("A6")
-    def test_no_response_contains_a_secret_or_a_token(self, visitor: GatewayVisitor) -> None:
-        replies: list[Reply] = []
-        send = visitor.send
-
-        def recorded(path: str, headers: Any) -> Reply:
-            replies.append(send(path, headers))
-            return replies[-1]
-
-        visitor.send = recorded  # type: ignore[method-assign]
-        for persona in ("premium", "unlisted", "garbage", "down"):
-            visitor.log_in(persona)
-            visitor.get("/")
-        visitor.get("/logout")
-        everything = str(replies)
-        assert len(replies) == 13
-        assert Application.client_secret not in everything
-        assert SECRET_KEY not in everything
-        assert not re.search(r"[AB]Q[\w-]{128}", everything), "a Spotify token or code"
