@@ -12,39 +12,30 @@ from hypothesis import strategies as st
 
 from chalicelib.cookies import Jar, Seal, decode, encode
 
-KEY = "0123456789abcdefghijklmnopqrstuv"
+SEAL = Seal("a purpose", ["0123456789abcdefghijklmnopqrstuv"])
 URL_SAFE = st.text(ascii_letters + digits + "-_", max_size=50)
 ANYTHING = st.text(st.characters(exclude_categories=()), max_size=200)
 
 
-@given(st.lists(URL_SAFE, min_size=1, max_size=5))
-def test_signed_fields_can_be_opened(fields: list[str]) -> None:
-    assert Seal("a purpose", [KEY]).open(Seal("a purpose", [KEY]).sign(*fields)) == fields
-
-
-@given(ANYTHING)
-def test_unsigned_text_cannot_be_opened(text: str) -> None:
-    assert Seal("a purpose", [KEY]).open(text) is None
-
-
+@pytest.mark.promise("B6", "C7")
 @given(
-    st.lists(URL_SAFE, min_size=1, max_size=3), st.integers(min_value=0), st.characters(exclude_categories=())
+    st.lists(URL_SAFE, min_size=1, max_size=5), st.integers(min_value=0), st.characters(exclude_categories=())
 )
-def test_a_changed_character_invalidates_the_signature(fields: list[str], place: int, other: str) -> None:
-    sealed = Seal("a purpose", [KEY]).sign(*fields)
+def test_signed_fields_can_be_opened_until_a_character_changes(
+    fields: list[str], place: int, other: str
+) -> None:
+    sealed = SEAL.sign(*fields)
+    assert SEAL.open(sealed) == fields
     place %= len(sealed)
     changed = sealed[:place] + other + sealed[place + 1 :]
-    if changed != sealed:
-        assert Seal("a purpose", [KEY]).open(changed) is None
+    assert changed == sealed or SEAL.open(changed) is None
 
 
-@pytest.mark.promise("C7")
+@pytest.mark.promise("B6", "C7")
 def test_other_base64_spellings_of_a_signature_are_rejected() -> None:
-    sealed = Seal("a purpose", [KEY]).sign("x")
+    sealed = SEAL.sign("x")
     variants = [sealed[:-1] + last for last in ascii_letters + digits + "-_" if last != sealed[-1]]
-    assert not any(
-        Seal("a purpose", [KEY]).open(variant) for variant in [*variants, sealed + "=", sealed + "!"]
-    )
+    assert not any(map(SEAL.open, [*variants, sealed + "=", sealed + "!"]))
 
 
 @given(st.text(max_size=500))
@@ -54,30 +45,10 @@ def test_any_text_can_be_encoded_as_a_field(text: str) -> None:
     assert decode(field) == text
 
 
-@given(ANYTHING)
-def test_any_cookie_header_can_be_parsed(header: str) -> None:
-    jar = Jar(header, secure=True)
-    assert all(name in header for name in jar.names("(?s).*"))
-
-
+@pytest.mark.promise("C7")
 @given(ANYTHING.filter(lambda text: ";" not in text and "valid" not in text), URL_SAFE)
 def test_malformed_cookies_do_not_hide_a_valid_one(noise: str, value: str) -> None:
-    jar = Jar(f"{noise};valid={value};{noise}x", secure=False)
-    assert jar.get("valid") == value
-
-
-def test_a_duplicate_cookie_is_ignored_but_its_name_is_listed() -> None:
-    jar = Jar("a=1; b=2; a=1", secure=False)
-    assert jar.get("a") is None
-    assert jar.get("b") == "2"
-    assert jar.names("a") == ["a"]
-
-
-@pytest.mark.promise("C2")
-def test_a_host_prefixed_cookie_and_a_plain_one_are_different_cookies() -> None:
-    header = "__Host-a=https; a=http"
-    assert Jar(header, secure=True).get("a") == "https"
-    assert Jar(header, secure=False).get("a") == "http"
+    assert Jar(f"{noise};valid={value};{noise}x", secure=False).get("valid") == value
 
 
 @pytest.mark.promise("H2")
@@ -90,17 +61,3 @@ def test_setting_a_cookie_cannot_inject_a_header_or_an_attribute(name: str, valu
         assert re.fullmatch(
             r"__Host-[\w-]*=[\w.-]*; Max-Age=60; Path=/; HttpOnly; SameSite=Lax; Secure", line, re.ASCII
         )
-
-
-@pytest.mark.parametrize("name", ["a;b", "a=b", "a\r\nSet-Cookie: x", "é", "a b"])
-def test_a_cookie_with_an_invalid_name_or_value_cannot_be_set(name: str) -> None:
-    with pytest.raises(ValueError, match="not a cookie"):
-        Jar("", secure=True).set(name, "value", 60)
-    with pytest.raises(ValueError, match="not a cookie"):
-        Jar("", secure=True).set("name", name, 60)
-
-
-def test_loopback_http_cookies_have_no_prefix_and_no_secure_attribute() -> None:
-    jar = Jar("", secure=False)
-    jar.set("a", "value", 60)
-    assert jar.headers() == ["a=value; Max-Age=60; Path=/; HttpOnly; SameSite=Lax"]

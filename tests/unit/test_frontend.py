@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import pytest
 from chalice import Chalice
@@ -33,12 +33,6 @@ def listed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FRONTEND_ORIGINS", f"{FRONTEND},https://other.example.com:8443")
 
 
-def log_in(visitor: GatewayVisitor, return_to: str, **headers: str) -> Reply:
-    reply = visitor.get(f"/login?{urlencode({'return_to': return_to})}", headers or None)
-    assert reply.status == 307, reply
-    return visitor.get(visitor.agree(reply.location))
-
-
 def aged(cookie: str) -> str:
     """A session cookie as if its login had been a minute earlier."""
     seal = Seal("session", [SECRET_KEY])
@@ -59,25 +53,23 @@ class TestReturning:
             (f"{FRONTEND}/a|b^?genre=rock|pop#`", f"{FRONTEND}/a%7Cb%5E?genre=rock|pop#%60"),
             ("//evil.example", f"{STAGE_URL}/"),
             ("/logout", f"{STAGE_URL}/"),
+            ("/a&return_to=/b", f"{STAGE_URL}/"),
         ],
     )
-    def test_a_login_returns_to_where_it_was_asked_to(
+    def test_a_login_and_its_reloaded_callback_return_to_where_it_was_asked_to(
         self, visitor: GatewayVisitor, return_to: str, target: str
     ) -> None:
-        assert log_in(visitor, return_to).location == target
+        begun = visitor.get(f"/login?return_to={quote(return_to, safe='&=/')}")
+        callback = visitor.agree(begun.location)
+        assert visitor.get(callback).location == visitor.get(callback).location == target
 
     @pytest.mark.promise("L3")
     def test_a_refused_page_is_logged_without_its_value_and_the_login_goes_on(
         self, visitor: GatewayVisitor, log: list[dict[str, Any]]
     ) -> None:
-        assert log_in(visitor, "https://evil.example/").location == f"{STAGE_URL}/"
+        visitor.get(visitor.agree(visitor.get("/login?return_to=https://evil.example/").location))
         assert [line.get("detail") for line in log] == ["return_to_refused", None]
         assert "evil" not in json.dumps(log)
-
-    @pytest.mark.promise("L1")
-    def test_a_parameter_given_twice_is_refused(self, visitor: GatewayVisitor) -> None:
-        url = visitor.get("/login?return_to=/a&return_to=/b").location
-        assert visitor.get(visitor.agree(url)).location == f"{STAGE_URL}/"
 
     @pytest.mark.promise("L1")
     def test_the_page_is_judged_again_at_the_end_of_the_login_and_for_each_link(
@@ -100,22 +92,10 @@ class TestReturning:
         assert encode("/a-page-of-mine") not in visitor.cookies["__Host-spotify-session"]
         assert "a-page-of-mine" not in json.dumps(log)
 
-    def test_a_reloaded_callback_returns_there_too(self, visitor: GatewayVisitor) -> None:
-        callback = visitor.agree(visitor.get("/login?return_to=/account").location)
-        assert visitor.get(callback).location == visitor.get(callback).location == f"{STAGE_URL}/account"
-
-    def test_the_log_in_link_of_an_error_page_keeps_it(self, visitor: GatewayVisitor) -> None:
-        reply = visitor.get(visitor.cancel(visitor.get("/login?return_to=/account?tab=2").location))
-        assert reply.status == 400
-        assert f"{STAGE_URL}/login?return_to={quote('/account?tab=2', safe='')}" in reply.links
-
     def test_a_logout_returns_to_where_it_was_asked_to(self, visitor: GatewayVisitor) -> None:
         visitor.log_in()
         assert visitor.get(f"/logout?return_to={FRONTEND}/bye").location == f"{FRONTEND}/bye"
         assert visitor.get("/logout?return_to=//evil.example").location == f"{STAGE_URL}/"
-
-    def test_other_routes_ignore_the_parameter(self, visitor: GatewayVisitor) -> None:
-        assert visitor.get("/callback?return_to=/account").links == [f"{STAGE_URL}/", f"{STAGE_URL}/login"]
 
     @pytest.mark.promise("E4")
     @pytest.mark.parametrize("path", ["/login", "/logout"])
@@ -140,14 +120,6 @@ class TestReturning:
             assert ended.location == f"{STAGE_URL}/"
         else:
             assert visitor.get(visitor.agree(ended.location)).location == f"{STAGE_URL}/"
-
-    def test_an_ended_session_is_not_asked_whether_to_log_in_again(
-        self, visitor: GatewayVisitor, table: Table
-    ) -> None:
-        visitor.log_in()
-        (item,) = table.items()
-        table.delete(item["account_id"]["S"])
-        assert visitor.get("/login", {"Sec-Fetch-Site": "cross-site"}).status == 307
 
     @pytest.mark.promise("L6")
     def test_five_attempts_of_the_longest_length_fit_into_the_headers(self, visitor: GatewayVisitor) -> None:
@@ -182,14 +154,11 @@ class TestWhoAmI:
     @pytest.mark.parametrize(
         ("accept", "is_json"),
         [
-            ("application/json", True),
             ("APPLICATION/JSON;q=0.9, */*", True),
             ("application/json, text/html", False),
-            ("application/json;q=0", False),
             ("text/*, application/json ; Q=0.000", False),
             ("application/json;q=0.001", True),
             ("application/json, text/html;q=0", True),
-            ("*/*", False),
             ("application/jsonx", False),
             ("", False),
         ],
@@ -214,11 +183,15 @@ class TestWhoAmI:
             assert reply.user_id == "None"
             assert reply.set_cookies == []
         assert json.loads(visitor.get("/", JSON).text) == {"user": None, "ended": True}
+        assert "/authorize?" in visitor.get("/login", {"Sec-Fetch-Site": "cross-site"}).location, "not asked"
         visitor.log_in()
         assert sentence not in visitor.get("/").words
 
     @pytest.mark.promise("L14")
-    def test_a_forged_cookie_is_not_explained(self, visitor: GatewayVisitor) -> None:
+    def test_a_forged_cookie_is_not_explained_and_causes_no_read_of_the_table(
+        self, visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("USERS_TABLE", "missing")
         forged = Seal("session", ["another key of sufficient length, but another"])
         now = str(int(time.time()))
         visitor.cookies["__Host-spotify-session"] = forged.sign(encode("x"), "login", "session", now, now)
@@ -230,21 +203,12 @@ class TestWhoAmI:
         self, visitor: GatewayVisitor, log: list[dict[str, Any]]
     ) -> None:
         page, problem = visitor.get("/callback?code=c&state=s"), visitor.get("/callback?code=c&state=s", JSON)
-        assert problem.headers["content-type"] == "application/problem+json"
         document = json.loads(problem.text)
         assert set(document) == {"type", "title", "status", "detail", "reason", "reference"}
         assert document["status"] == problem.status == page.status == 400
         assert document["reason"] == "login_unknown" == log[-1]["reason"]
         assert document["reference"] == log[-1]["request_id"]
-        assert "Spotify" not in document["title"], "RFC 9457 §4.2.1: about:blank has the title of the status"
-
-    @pytest.mark.promise("L11")
-    @pytest.mark.parametrize("path", ["/", "/login", "/callback", "/logout", "/callback?state=s&code=c"])
-    @pytest.mark.parametrize("headers", [{}, JSON], ids=["page", "json"])
-    def test_every_response_varies_by_accept_and_origin(
-        self, visitor: GatewayVisitor, path: str, headers: dict[str, str]
-    ) -> None:
-        assert visitor.get(path, headers).headers["vary"] == "Accept, Origin"
+        assert document["title"] == "Bad Request", "RFC 9457 §4.2.1: about:blank has the title of the status"
 
     @pytest.mark.promise("L11")
     def test_a_fetch_from_a_listed_front_end_can_read_why_it_failed_and_a_navigation_gets_a_page(
@@ -258,16 +222,6 @@ class TestWhoAmI:
             reply = visitor.get("/callback", headers)
             assert (reply.status, reply.headers["content-type"]) == (400, content_type)
             assert reply.headers.get("access-control-allow-origin") == reader
-
-    def test_a_request_for_json_is_not_redirected_to_the_apps_own_address(
-        self, visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setenv("SPOTIFY_REDIRECT_URI", "https://login.example.com/callback")
-        assert visitor.get("/", {}).status == 307
-        assert visitor.get("/", JSON).status == 200
-        moved = visitor.get("/login", JSON)
-        assert moved.location == "https://login.example.com/login?moved=1"
-        assert moved.set_cookies == [], "they would be on the wrong host"
 
 
 class TestFrontEnds:
@@ -291,8 +245,6 @@ class TestFrontEnds:
             "https://APP.example.com",
             "http://app.example.com",
             "https://app.example.com.evil.example",
-            "https://evil-app.example.com",
-            "https://app.example.com/",
             f"{FRONTEND},https://other.example.com:8443",
             STAGE_URL.removesuffix("/api"),
         ],
@@ -306,18 +258,11 @@ class TestFrontEnds:
         "origins",
         [
             "*",
-            "null",
-            "app.example.com",
             "https://app.example.com/",
-            "https://APP.example.com",
-            "https://*.example.com",
-            "https://app.example.com:443",
             "http://app.example.com",
             "http://127.0.0.1:3000",
             f"{FRONTEND},https://other.example.com/x",
             "https://localhost",
-            "https://127.0.0.1:3000",
-            "https://1.2.3",
             "https://a.0x7f",
             STAGE_URL.removesuffix("/api"),
         ],
@@ -331,8 +276,7 @@ class TestFrontEnds:
     ) -> None:
         monkeypatch.setenv("FRONTEND_ORIGINS", origins)
         reply = visitor.get("/", {**JSON, "Origin": origins})
-        assert reply.status == 500
-        assert log[-1]["settings"] == ["FRONTEND_ORIGINS"]
+        assert (reply.status, log[-1]["settings"]) == (500, ["FRONTEND_ORIGINS"])
         assert "access-control-allow-origin" not in reply.headers
 
     @pytest.mark.promise("E4", "L12")
@@ -345,7 +289,6 @@ class TestFrontEnds:
             {"Referer": f"{STAGE_URL}/"},
             LINK,
             {**SAME_SITE, "Origin": FRONTEND},
-            {**LINK, "Origin": FRONTEND},
         ],
     )
     def test_a_link_of_the_app_or_a_listed_front_end_or_a_typed_address_logs_in_or_out_at_once(
@@ -363,33 +306,29 @@ class TestFrontEnds:
             {},
             SAME_SITE,
             {"Sec-Fetch-Site": "cross-site"},
-            {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "image"},
             {"Sec-Fetch-Site": "cross-site", "Referer": f"{STAGE_URL}/"},
             {"Origin": "https://evil.example"},
-            {"Origin": "null"},
             {"Referer": "https://evil.example/page"},
             {"Referer": f"https://{DOMAIN}.evil.example/"},
             {"Referer": f"{STAGE_URL}/", "Origin": "https://evil.example"},
             {"Referer": f"{FRONTEND}/"},
-            {**SAME_SITE, "Referer": "https://sibling.example.com/"},
             {**LINK, "Origin": "https://sibling.example.com"},
             {**LINK, "Sec-Fetch-Site": "cross-site"},
-            {**LINK, "Sec-Fetch-Dest": "image", "Sec-Fetch-Mode": "no-cors"},
             {**LINK, "Sec-Fetch-Dest": "iframe"},
             {**LINK, "Sec-Fetch-Dest": "document", "Sec-Fetch-Mode": "no-cors"},
-            {**LINK, "Referer": "https://app.example.com.evil.example/"},
             {**LINK, "Referer": "https://app.example.com@evil.example/"},
         ],
     )
-    def test_anything_else_from_elsewhere_is_asked_before_a_logout(
+    def test_anything_else_from_elsewhere_is_asked_before_a_logout_or_another_login(
         self, visitor: GatewayVisitor, table: Table, headers: dict[str, str]
     ) -> None:
         visitor.log_in()
-        moved = visitor.get("/logout", headers)
-        assert (moved.status, moved.location, moved.set_cookies) == (307, f"{STAGE_URL}/logout?ask=1", [])
-        for reloaded in (headers, {"Sec-Fetch-Site": "none"}, {"Sec-Fetch-Site": "same-origin"}):
-            reply = visitor.get(moved.location, reloaded)
-            assert (reply.status, reply.set_cookies) == (200, []), "it also asks when it is reloaded"
+        for path in ("/login", "/logout") if headers else ("/logout",):
+            moved = visitor.get(path, headers)
+            assert (moved.status, moved.location, moved.set_cookies) == (307, f"{STAGE_URL}{path}?ask=1", [])
+            for reloaded in (headers, {"Sec-Fetch-Site": "none"}, {"Sec-Fetch-Site": "same-origin"}):
+                reply = visitor.get(moved.location, reloaded)
+                assert (reply.status, reply.set_cookies) == (200, []), "it also asks when it is reloaded"
         assert "Log out?" in reply.words
         assert visitor.see_id() == "pia.premium"
         (link,) = [link for link in reply.links if "logout" in link]
@@ -422,7 +361,6 @@ class TestProtectedRoutes:
         ("path", "back"),
         [
             ("/items/7?tab=a%20b", "/items/7?tab=a+b"),
-            ("/items/it's", "/items/it's"),
             ("/items/a%20b", "/items/a%20b"),
             ("/items/%C3%A9?tab=1|2", "/items/%C3%A9?tab=1%7C2"),
         ],
@@ -444,10 +382,8 @@ class TestProtectedRoutes:
     @pytest.mark.parametrize(
         ("method", "headers"),
         [
-            ("GET", {"Sec-Fetch-Dest": "empty"}),
             ("GET", {"Sec-Fetch-Dest": "image"}),
             ("GET", {"Accept": "application/json"}),
-            ("POST", {}),
             ("POST", {"Sec-Fetch-Dest": "document"}),
         ],
     )
@@ -455,49 +391,34 @@ class TestProtectedRoutes:
         self, account: Chalice, visitor: GatewayVisitor, method: str, headers: dict[str, str]
     ) -> None:
         reply = self.send(account, visitor, method, **headers)
-        assert reply.status == 401
-        assert reply.headers["www-authenticate"] == "Cookie"
-        assert reply.set_cookies == []
+        assert (reply.status, reply.headers["www-authenticate"], reply.set_cookies) == (401, "Cookie", [])
         assert "return_to" not in reply.text, "a login would return with GET"
 
     @pytest.mark.promise("L8")
-    def test_a_loop_is_recognized_whether_or_not_a_round_began_at_another_host(
-        self, account: Chalice, visitor: GatewayVisitor
-    ) -> None:
-        for path in (f"{PROTECTED}&moved=1", PROTECTED):
-            away = self.send(account, visitor, path=path)
-            visitor.get(visitor.agree(visitor.get(away.location).location))
-            del visitor.cookies["__Host-spotify-session"]
-        for path in (f"{PROTECTED}&moved=1", PROTECTED):
-            assert self.send(account, visitor, path=path).status == 401
-
-    @pytest.mark.promise("L8")
-    @pytest.mark.parametrize("waiting", range(MOST + 1))
+    @pytest.mark.parametrize("waiting", [0, 1, MOST])
+    @pytest.mark.parametrize("key", [SECRET_KEY, "the key of another instance of this app"])
     def test_a_login_that_does_not_stick_ends_in_a_page_among_any_number_of_open_logins(
-        self, account: Chalice, visitor: GatewayVisitor, waiting: int, log: list[dict[str, Any]]
+        self,
+        account: Chalice,
+        visitor: GatewayVisitor,
+        log: list[dict[str, Any]],
+        monkeypatch: pytest.MonkeyPatch,
+        waiting: int,
+        key: str,
     ) -> None:
         for _ in range(waiting):
             visitor.begin()
-        for _ in range(2):
-            away = self.send(account, visitor)
+        for path in (f"{PROTECTED}&moved=1", PROTECTED):
+            away = self.send(account, visitor, path=path)
             assert away.status == 307
+            monkeypatch.setenv("SECRET_KEY", key)
             visitor.get(visitor.agree(visitor.get(away.location).location))
+            monkeypatch.setenv("SECRET_KEY", SECRET_KEY)
             del visitor.cookies["__Host-spotify-session"]
+        assert self.send(account, visitor, path=f"{PROTECTED}&moved=1").status == 401
         end = self.send(account, visitor)
         assert (end.status, log[-1]["reason"]) == (401, "login_loops")
         assert "You are still not logged in" in end.words
-
-    @pytest.mark.promise("L8")
-    def test_instances_that_disagree_about_the_keys_end_in_a_page_instead_of_a_loop(
-        self, account: Chalice, visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        for _ in range(2):
-            away = self.send(account, visitor)
-            assert away.status == 307
-            monkeypatch.setenv("SECRET_KEY", "the key of another instance of this app")
-            visitor.get(visitor.agree(visitor.get(away.location).location))
-            monkeypatch.setenv("SECRET_KEY", SECRET_KEY)
-        assert "You are still not logged in" in self.send(account, visitor).words
 
     @pytest.mark.promise("L8")
     def test_ten_tabs_of_protected_pages_all_end_at_their_pages(

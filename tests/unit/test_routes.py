@@ -19,7 +19,7 @@ from chalicelib.cookies import Seal, encode
 from simulator.spotify import SCOPES, Application
 from tests.support.gateway import STAGE_URL, GatewayVisitor, event, invoke
 from tests.support.table import Table
-from tests.support.visitor import Reply, query_of
+from tests.support.visitor import query_of
 from tests.support.world import SECRET_KEY
 
 SESSION = "__Host-spotify-session"
@@ -54,18 +54,6 @@ def token_requests(spotify: str) -> Callable[[], int]:
     return lambda: count() - before
 
 
-def changed_by_a_byte(text: str) -> list[str]:
-    """Copies of a text with one character changed. One replacement is the character that follows it: in the
-    last position, base64 may decode both to the same bytes.
-    """
-    return [
-        text[:place] + other + text[place + 1 :]
-        for place in range(len(text))
-        for other in ("A", "B", "-", chr(ord(text[place]) + 1))
-        if other != text[place]
-    ]
-
-
 class TestHome:
     @pytest.mark.promise("L9")
     def test_the_home_page_shows_none_with_nothing_configured(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,54 +66,26 @@ class TestHome:
         document = invoke(event("/", {"Accept": "application/json"}))
         assert (document.headers["content-type"], document.text) == ("application/json", '{"user": null}')
 
-    @pytest.mark.parametrize(
-        ("scope", "permissions"),
-        [("", "17 permissions"), ("user-read-email", "1 permission"), ("a b", "2 permissions")],
-    )
-    def test_the_home_page_says_how_many_permissions_spotify_will_ask_for(
-        self, visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch, scope: str, permissions: str
-    ) -> None:
-        monkeypatch.setenv("SPOTIFY_SCOPE", scope)
-        assert f"Spotify will ask you for {permissions}." in visitor.get("/").words
-
-    @pytest.mark.parametrize(
-        ("login_age", "days"), [(0, 7), (25 * DAY, 5)], ids=["7 idle days", "30 days after the login"]
-    )
     def test_the_home_page_shows_when_the_session_ends_and_what_is_stored(
-        self, visitor: GatewayVisitor, table: Table, login_age: int, days: int
+        self, visitor: GatewayVisitor, table: Table
     ) -> None:
         visitor.log_in("premium")
-        visitor.cookies[SESSION] = session_cookie(*login_of(table), login_age, 0)
+        (item,) = table.items()
+        stored = {"id": "pia.premium", "display_name": "Pia Premium", "email": "p@x", "<new>_field": 1}
+        table.put({**item, "profile": {"S": json.dumps(stored)}})
+        visitor.cookies[SESSION] = session_cookie(*login_of(table), 25 * DAY, 0)
         reply = visitor.get("/")
         assert (reply.user_id, "Pia Premium" in reply.words) == ("pia.premium", True)
         end = datetime.fromisoformat(re.findall(r'<time datetime="([^"]+)"', reply.text)[0])
-        assert abs(end.timestamp() - time.time() - days * DAY) < 10
+        assert abs(end.timestamp() - time.time() - 5 * DAY) < 10, "30 days after the login"
         assert f">{end.day} {end:%B %Y}</time>" in reply.text
-        assert re.findall("<li>(.*)</li>", reply.text) == [
-            "Spotify ID",
-            "account ID",
-            "name",
-            "pictures",
-            "country",
-            "e-mail address",
-            "subscription",
-            "number of followers",
-            "filter for explicit content",
-            "type of account",
-            "links to your profile",
-        ]
-        (item,) = table.items()
+        fields = re.findall("<li>(.*)</li>", reply.text)
+        assert fields == ["Spotify ID", "name", "e-mail address", "&lt;new&gt;_field"]
         (shown,) = re.findall("(?s)<pre>(.*?)</pre>", reply.text)
-        assert json.loads(html.unescape(shown)) == json.loads(item["profile"]["S"])
-
-    def test_an_unknown_field_of_the_profile_is_shown_by_its_own_name(
-        self, visitor: GatewayVisitor, table: Table
-    ) -> None:
-        visitor.log_in()
-        (item,) = table.items()
-        table.put({**item, "profile": {"S": '{"<new>_field": 1, "id": "pia.premium"}'}})
-        fields = re.findall("<li>(.*)</li>", visitor.get("/").text)
-        assert fields == ["Spotify ID", "&lt;new&gt;_field"]
+        assert json.loads(html.unescape(shown)) == stored
+        noindex = '<meta name="robots" content="noindex">'
+        assert noindex in reply.text
+        assert noindex not in GatewayVisitor().get("/").text, "search engines may list it"
 
     @pytest.mark.promise("G2")
     def test_a_picture_is_allowed_and_shown_only_from_spotify_or_the_simulator_in_use(
@@ -143,17 +103,6 @@ class TestHome:
         assert f"img-src {allowed};" in reply.headers["content-security-policy"]
         assert spotify not in str(reply.headers)
 
-    def test_search_engines_may_list_only_the_home_page_of_a_logged_out_visitor(
-        self, visitor: GatewayVisitor
-    ) -> None:
-        home, noindex = visitor.get("/").text, '<meta name="robots" content="noindex">'
-        assert '<meta name="description"' in home
-        assert noindex not in home
-        assert noindex in visitor.get("/callback").text
-        visitor.log_in()
-        assert noindex in visitor.get("/").text
-        assert noindex in visitor.get("/logout?ask=1").text
-
     @pytest.mark.promise("H1")
     def test_names_from_spotify_are_escaped(self, visitor: GatewayVisitor) -> None:
         visitor.log_in("odd")
@@ -163,56 +112,33 @@ class TestHome:
         assert "<script" not in reply.text
         assert "<img" not in reply.text
 
-    def test_a_cookie_older_than_a_day_is_reissued_with_the_same_login_time(
-        self, visitor: GatewayVisitor, table: Table
-    ) -> None:
-        visitor.log_in()
-        key, login_id = login_of(table)
-        visitor.cookies[SESSION] = session_cookie(key, login_id, 29 * DAY, 2 * DAY)
-        (line,) = visitor.get("/").set_cookies
-        assert line.startswith(f"{SESSION}=")
-        max_age = int(line.partition("Max-Age=")[2].partition(";")[0])
-        assert DAY - 5 <= max_age <= DAY, "the rest of the 30 days"
-
-    @pytest.mark.parametrize("login_age", [0, 20 * DAY])
-    def test_a_cookie_younger_than_a_day_is_not_reissued(
-        self, visitor: GatewayVisitor, table: Table, login_age: int
-    ) -> None:
-        """The age of the cookie counts, not the age of the login."""
-        visitor.log_in()
-        visitor.cookies[SESSION] = session_cookie(*login_of(table), login_age, DAY - 60)
-        reply = visitor.get("/")
-        assert (reply.user_id, reply.set_cookies) == ("pia.premium", [])
-
-    def test_a_cookie_of_the_previous_version_counts_as_logged_out(
-        self, visitor: GatewayVisitor, table: Table
-    ) -> None:
-        visitor.log_in()
-        key, login_id = login_of(table)
-        now = str(int(time.time()))
-        visitor.cookies[SESSION] = Seal("session", [SECRET_KEY]).sign(encode(key), login_id, now, now)
-        assert visitor.see_id() == "None"
-        assert visitor.get("/logout").status == 307
-        assert SESSION not in visitor.cookies
-
     @pytest.mark.promise("D3", "D4")
     @pytest.mark.parametrize(
-        ("login_age", "cookie_age", "alive"),
+        ("login_age", "cookie_age", "user_id", "reissued_for"),
         [
-            (0, 0, True),
-            (29 * DAY, 6 * DAY, True),
-            (7 * DAY, 7 * DAY, False),
-            (30 * DAY, 0, False),
+            (0, 0, "pia.premium", []),
+            (20 * DAY, DAY - 60, "pia.premium", []),
+            (6 * DAY, 6 * DAY, "pia.premium", [7 * DAY]),
+            (29 * DAY, 2 * DAY, "pia.premium", [DAY]),
+            (7 * DAY, 7 * DAY, "None", []),
+            (30 * DAY, 0, "None", []),
         ],
-        ids=["fresh", "in use", "idle for 7 days", "30 days after the login"],
     )
-    def test_a_session_ends_after_7_idle_days_or_30_days_after_the_login(
-        self, visitor: GatewayVisitor, table: Table, login_age: int, cookie_age: int, alive: bool
+    def test_a_session_ends_after_7_idle_days_or_30_days_after_the_login_and_its_cookie_is_reissued_once_a_day(
+        self,
+        visitor: GatewayVisitor,
+        table: Table,
+        login_age: int,
+        cookie_age: int,
+        user_id: str,
+        reissued_for: list[int],
     ) -> None:
         visitor.log_in()
-        key, login_id = login_of(table)
-        visitor.cookies[SESSION] = session_cookie(key, login_id, login_age, cookie_age)
-        assert (visitor.see_id() == "pia.premium") is alive
+        visitor.cookies[SESSION] = session_cookie(*login_of(table), login_age, cookie_age)
+        reply = visitor.get("/")
+        assert reply.user_id == user_id
+        ages = [int(line.partition("Max-Age=")[2].partition(";")[0]) for line in reply.set_cookies]
+        assert ages == pytest.approx(reissued_for, abs=5)
 
     @pytest.mark.promise("D3")
     @pytest.mark.parametrize(
@@ -221,9 +147,7 @@ class TestHome:
             {"expires_at": {"N": "1795478400"}},
             {"expires_at": {"S": "soon"}},
             {"expires_at": {"N": "1.5"}},
-            {"login_id": {"S": "another"}},
             {"login_id": {"N": "7"}},
-            {"profile": {"M": {}}},
             {"profile": {"S": "{}"}},
             {"profile": {"S": "not JSON"}},
         ],
@@ -238,17 +162,6 @@ class TestHome:
         assert reply.user_id == "None"
         assert reply.set_cookies == [], "the cookie is not cleared"
 
-    def test_only_a_cookie_with_a_valid_signature_causes_a_table_read(
-        self, settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-        monkeypatch.setenv("USERS_TABLE", "nowhere")
-        forged = session_cookie("x", "y", 0, 0, key="another key, also 32 bytes or longer")
-        reply = invoke(event("/", {"Cookie": f"{SESSION}={forged}"}))
-        assert reply.user_id == "None"
-        own = session_cookie("x", "y", 0, 0)
-        assert invoke(event("/", {"Cookie": f"{SESSION}={own}"})).status == 503
-
     def test_several_cookie_headers_are_read_as_one(self, visitor: GatewayVisitor) -> None:
         visitor.log_in()
         sent = event("/", {"Cookie": "other=1"})
@@ -257,33 +170,13 @@ class TestHome:
         }
         assert invoke(sent).user_id == "pia.premium"
 
-    @pytest.mark.promise("C7")
-    @pytest.mark.parametrize(
-        "around",
-        [
-            'prefs={{"a": 1}}; {ours}',
-            "bad cookie here; {ours}; =x",
-            'q="unclosed; {ours}; r=2',
-            "{ours};;;\t; \u2000",
-            "__host-spotify-session=x; {ours}",
-        ],
-    )
-    def test_the_session_cookie_is_found_among_malformed_cookies(
-        self, visitor: GatewayVisitor, around: str
-    ) -> None:
-        visitor.log_in()
-        cookie = around.format(ours=f"{SESSION}={visitor.cookies[SESSION]}")
-        assert visitor.get("/", {"Cookie": cookie}).user_id == "pia.premium"
-
     @pytest.mark.promise("C3", "C7")
     @pytest.mark.parametrize(
         "malformed",
         [
             "{name}={value}; {name}={value}",
             "\u2000{name}={value}",
-            "\x0b{name}={value}",
             "spotify-session={value}",
-            "__HOST-spotify-session={value}",
             '{name}="{value}"',
         ],
     )
@@ -316,38 +209,39 @@ class TestLogin:
         }
 
     @pytest.mark.promise("A5")
-    def test_a_login_requests_only_the_configured_scopes(
+    def test_a_login_requests_only_the_configured_scopes_and_the_home_page_says_how_many(
         self, visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv("SPOTIFY_SCOPE", "user-read-email")
-        assert query_of(visitor.begin())["scope"] == "user-read-email"
-
-    def test_a_login_can_request_no_scope(
-        self, visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setenv("SPOTIFY_SCOPE", "none")
-        assert "scope" not in query_of(visitor.begin())
-        assert "Spotify will ask you for no permissions." in visitor.get("/").words
-        assert visitor.log_in().status == 307
-        assert visitor.see_id() == "pia.premium"
+        expected = {
+            "": (17, "17 permissions"),
+            "user-read-email": (1, "1 permission"),
+            "none": (0, "no permissions"),
+        }
+        for scope, (number, words) in expected.items():
+            monkeypatch.setenv("SPOTIFY_SCOPE", scope)
+            assert f"Spotify will ask you for {words}." in visitor.get("/").words
+            assert len(query_of(visitor.begin()).get("scope", "").split()) == number
+        visitor.log_in()
+        assert visitor.see_id() == "pia.premium", "also without a scope"
 
     def test_show_dialog_is_passed_on_only_as_a_single_true(self, visitor: GatewayVisitor) -> None:
         assert query_of(visitor.get("/login?show_dialog=true").location)["show_dialog"] == "true"
-        for query in (
-            "show_dialog=false",
-            "show_dialog=TRUE",
-            "show_dialog=",
-            "show_dialog=true&show_dialog=true",
-        ):
+        for query in ("show_dialog=TRUE", "show_dialog=", "show_dialog=true&show_dialog=true"):
             assert "show_dialog" not in query_of(visitor.get(f"/login?{query}").location)
 
-    def test_show_dialog_is_kept_in_the_redirect_to_the_apps_own_address(
+    @pytest.mark.promise("F5")
+    def test_a_request_at_another_host_is_redirected_once_with_its_query_to_the_apps_own_address(
         self, visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv("SPOTIFY_REDIRECT_URI", "https://login.example.com/callback")
-        assert visitor.get("/login?show_dialog=true").location.endswith("/login?moved=1&show_dialog=true")
-        other = visitor.get("/login?show_dialog=yes&a=%0d%0ab").location
-        assert other == "https://login.example.com/login?moved=1&show_dialog=yes&a=%0D%0Ab", "escaped again"
+        home, wants_json = "https://login.example.com", {"Accept": "application/json"}
+        monkeypatch.setenv("SPOTIFY_REDIRECT_URI", f"{home}/callback")
+        for headers in ({}, wants_json):
+            reply = visitor.get("/login?show_dialog=true&a=%0d%0ab", headers)
+            assert (reply.status, reply.set_cookies) == (307, [])
+            assert reply.location == f"{home}/login?moved=1&show_dialog=true&a=%0D%0Ab", "escaped again"
+        again = visitor.get("/login?moved=1")
+        assert query_of(again.location)["redirect_uri"] == f"{home}/callback"
+        assert (visitor.get("/", {}).status, visitor.get("/", wants_json).status) == (307, 200)
 
     @pytest.mark.promise("C4")
     def test_a_browser_keeps_five_attempts_at_most_and_under_1_kb_of_cookies(
@@ -375,29 +269,6 @@ class TestLogin:
         assert done.set_cookies[-1].partition("; ")[2] == f"Max-Age={7 * DAY}; {attributes}"
         assert ended.set_cookies[-1] == f"{SESSION}=; Max-Age=0; {attributes}"
 
-    @pytest.mark.promise("E4", "L12")
-    def test_a_login_from_another_site_asks_a_logged_in_user_first(self, visitor: GatewayVisitor) -> None:
-        foreign = {"Sec-Fetch-Site": "cross-site"}
-        assert visitor.get("/login", foreign).status == 307, "a logged-out visitor is not asked"
-        visitor.log_in()
-        moved = visitor.get("/login", foreign)
-        assert (moved.status, moved.location, moved.set_cookies) == (307, f"{STAGE_URL}/login?ask=1", [])
-        for headers in (foreign, {"Sec-Fetch-Site": "none"}, {"Sec-Fetch-Site": "same-origin"}, {}):
-            reply = visitor.get(moved.location, headers)
-            assert (reply.status, reply.set_cookies) == (200, []), "it also asks when it is reloaded"
-            assert f"{STAGE_URL}/login" in reply.links
-
-    @pytest.mark.promise("F5")
-    def test_a_login_at_another_host_is_redirected_once_to_the_apps_own_address(
-        self, visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setenv("SPOTIFY_REDIRECT_URI", "https://login.example.com/callback")
-        reply = visitor.get("/login")
-        assert (reply.status, reply.location) == (307, "https://login.example.com/login?moved=1")
-        assert reply.set_cookies == []
-        again = visitor.get("/login?moved=1")
-        assert query_of(again.location)["redirect_uri"] == "https://login.example.com/callback"
-
 
 class TestCallback:
     @pytest.mark.promise("B14", "D10", "F3")
@@ -423,7 +294,6 @@ class TestCallback:
             "",
             "code=c",
             "code=c&state=",
-            "code=c&state=wrong",
             "code=c&state=" + "x" * 22 + ".1795478400",
             "code=c&state=%C3%A9",
             "state={state}",
@@ -432,7 +302,6 @@ class TestCallback:
             "state={state}&state={state}&code=c",
             "state={state}&code=c&error=access_denied",
             "state={state}&code=%C3%A9",
-            "state={state}&code=a%20b",
             "state={state}&code=%0d%0aSet-Cookie:x",
             "state={state}&code=" + "c" * 8192,
             "state={state}&code=c&iss=https://evil.example",
@@ -458,17 +327,21 @@ class TestCallback:
         assert visitor.get(callback, {"Cookie": f"{name}={value}"}).status == 400
         assert token_requests() == 0
 
-    @pytest.mark.promise("B2")
-    def test_a_callback_from_another_browser_is_rejected_and_the_attempt_stays_valid(
-        self, visitor: GatewayVisitor, table: Table, token_requests: Callable[[], int]
+    @pytest.mark.promise("B2", "B3")
+    @pytest.mark.parametrize("logged_in", [False, True])
+    def test_a_callback_from_another_browser_is_rejected_changes_nothing_there_and_stays_valid(
+        self, visitor: GatewayVisitor, table: Table, token_requests: Callable[[], int], logged_in: bool
     ) -> None:
-        callback = visitor.agree(visitor.begin())
-        other = GatewayVisitor()
-        other.begin()
-        reply = other.get(callback)
+        callback, victim = visitor.agree(visitor.begin(), "development"), GatewayVisitor()
+        if logged_in:
+            victim.log_in("premium")
+        victim.begin()
+        before = (dict(victim.cookies), table.items(), token_requests())
+        reply = victim.get(callback)
         assert reply.status == 400
         assert "another browser" in reply.words
-        assert (reply.set_cookies, table.items(), token_requests()) == ([], [], 0)
+        assert (victim.cookies, table.items(), token_requests()) == before
+        assert victim.see_id() == ("pia.premium" if logged_in else "None")
         assert visitor.get(callback).status == 307, "its own browser can still finish it"
 
     @pytest.mark.promise("B5")
@@ -513,24 +386,19 @@ class TestCallback:
         self, visitor: GatewayVisitor, table: Table, token_requests: Callable[[], int]
     ) -> None:
         callback = visitor.agree(visitor.begin())
+        simultaneous = GatewayVisitor(cookies=dict(visitor.cookies))
         visitor.get(callback)
         before = table.items()
         reply = visitor.get(callback)
         assert (reply.status, reply.location) == (307, f"{STAGE_URL}/")
+        assert visitor.get(callback.replace("code=", "code=x")).status == 400, "another response"
         assert table.items() == before
         visitor.get("/logout")
         reply = visitor.get(callback)
         assert (reply.status, table.items()) == (400, [])
         assert "no longer valid" in reply.words
         assert token_requests() == 1, "the code is not sent again"
-
-    def test_the_second_of_two_simultaneous_callbacks_is_rejected(self, visitor: GatewayVisitor) -> None:
-        callback = visitor.agree(visitor.begin())
-        second = GatewayVisitor(cookies=dict(visitor.cookies))
-        assert visitor.get(callback).status == 307
-        reply = second.get(callback)
-        assert reply.status == 400
-        assert f"{STAGE_URL}/" in reply.links
+        assert simultaneous.get(callback).status == 400, "Spotify accepts a code once"
 
     @pytest.mark.promise("A3", "B15")
     @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
@@ -569,63 +437,8 @@ class TestCallback:
         laptop.get("/logout")
         assert [item["account_id"]["S"] for item in table.items()] == ["7h3pr3m1uml1573n3r0000"]
 
-    @pytest.mark.promise("B4")
-    def test_a_second_response_to_the_same_attempt_is_rejected(
-        self, visitor: GatewayVisitor, log: list[dict[str, Any]]
-    ) -> None:
-        url = visitor.begin()
-        visitor.get(visitor.agree(url, "premium"))
-        reply = visitor.get(visitor.agree(url, "development"))
-        assert reply.status == 400
-        assert "This login is no longer valid" in reply.words
-        assert "use another account, log in again" in reply.words
-        assert "security" not in log[-1]
-        assert visitor.see_id() == "pia.premium"
-
-    def test_a_rejected_login_keeps_the_previous_session(self, visitor: GatewayVisitor) -> None:
-        visitor.log_in("premium")
-        assert visitor.log_in("unlisted").status == 403
-        assert visitor.see_id() == "pia.premium"
-
-    @pytest.mark.promise("B3")
-    def test_an_attackers_callback_starts_no_session_in_the_victims_browser(
-        self, visitor: GatewayVisitor, table: Table, token_requests: Callable[[], int]
-    ) -> None:
-        attacker = GatewayVisitor()
-        for victim_is_logged_in in (False, True):
-            callback = attacker.agree(attacker.begin(), "development")
-            if victim_is_logged_in:
-                visitor.log_in("premium")
-            before, requests_before = dict(visitor.cookies), token_requests()
-            assert visitor.get(callback).status == 400
-            assert token_requests() == requests_before
-            assert visitor.cookies == before
-            assert visitor.see_id() == ("pia.premium" if victim_is_logged_in else "None")
-        assert "d3v3l0pm3n7m0d3u53r000" not in str(table.items())
-
-    @pytest.mark.promise("B6")
-    def test_an_attempt_cookie_with_a_changed_byte_is_rejected(
-        self, visitor: GatewayVisitor, token_requests: Callable[[], int]
-    ) -> None:
-        callback = visitor.agree(visitor.begin())
-        ((name, value),) = visitor.cookies.items()
-        for changed in changed_by_a_byte(value):
-            reply = visitor.get(callback, {"Cookie": f"{name}={changed}"})
-            assert reply.status == 400, changed
-        assert token_requests() == 0
-        assert visitor.get(callback).status == 307, "the unchanged cookie still works"
-
 
 class TestCookies:
-    @pytest.mark.promise("C7")
-    def test_a_session_cookie_with_a_changed_byte_counts_as_logged_out(self, visitor: GatewayVisitor) -> None:
-        visitor.log_in()
-        value = visitor.cookies[SESSION]
-        malformed = [*changed_by_a_byte(value), *(value[:length] for length in range(0, len(value), 7))]
-        for changed in malformed:
-            reply = visitor.get("/", {"Cookie": f"{SESSION}={changed}"})
-            assert (reply.status, reply.user_id) == (200, "None"), changed
-
     @pytest.mark.promise("C8")
     def test_attempt_and_session_cookies_are_not_interchangeable(self, visitor: GatewayVisitor) -> None:
         visitor.log_in()
@@ -674,12 +487,14 @@ class TestCookies:
         for key in ("", "another key, also 32 bytes or longer", item["login_id"]["S"]):
             forged = Seal("session", [key]).sign(*fields)
             assert visitor.get("/", {"Cookie": f"{SESSION}={forged}"}).user_id == "None"
-        assert visitor.get("/", {"Cookie": f"{SESSION}={'.'.join(fields)}."}).user_id == "None"
+        another_version = Seal("session", [SECRET_KEY]).sign(*fields[1:])
+        for value in (f"{'.'.join(fields)}.", another_version, "é"):
+            assert visitor.get("/", {"Cookie": f"{SESSION}={value}"}).user_id == "None"
 
 
 class TestLogout:
     @pytest.mark.promise("E1", "E2")
-    def test_a_logout_erases_the_user_and_ends_every_session(
+    def test_a_logout_erases_the_user_and_ends_every_session_for_good(
         self, visitor: GatewayVisitor, table: Table
     ) -> None:
         visitor.log_in()
@@ -689,27 +504,20 @@ class TestLogout:
         assert (reply.status, reply.location) == (307, f"{STAGE_URL}/")
         assert table.items() == []
         assert [browser.see_id() for browser in (visitor, copy, elsewhere)] == ["None"] * 3
-
-    @pytest.mark.promise("E1")
-    def test_a_copied_cookie_stays_invalid_after_a_logout_and_the_next_login(
-        self, visitor: GatewayVisitor
-    ) -> None:
-        visitor.log_in()
-        copy = GatewayVisitor(cookies=dict(visitor.cookies))
-        visitor.get("/logout")
         visitor.log_in()
         assert copy.see_id() == "None"
         copy.get("/logout")
         assert visitor.see_id() == "pia.premium", "an ended session cannot end another one"
 
-    @pytest.mark.promise("E3")
+    @pytest.mark.promise("E3", "E8")
     def test_a_logout_without_a_session_redirects_home_with_nothing_configured_and_does_not_ask(self) -> None:
         for headers in ({}, {"Sec-Fetch-Site": "cross-site"}):
             reply = invoke(event("/logout", headers))
             assert (reply.status, reply.location, reply.set_cookies) == (307, f"{STAGE_URL}/", [])
+            assert "clear-site-data" not in reply.headers
 
-    @pytest.mark.promise("E3")
-    @pytest.mark.parametrize("cookie", ["", "x", "x.y.z", "=", "%00", "a" * 4000, "{own}; {name}={own}"])
+    @pytest.mark.promise("E3", "E8")
+    @pytest.mark.parametrize("cookie", ["", "x.y.z", "%00", "a" * 4000, "{own}; {name}={own}"])
     def test_a_logout_with_an_invalid_cookie_erases_nothing_clears_it_and_redirects_home(
         self, visitor: GatewayVisitor, table: Table, cookie: str
     ) -> None:
@@ -718,84 +526,90 @@ class TestLogout:
         reply = visitor.get("/logout", {"Cookie": sent, "Sec-Fetch-Site": "same-origin"})
         assert (reply.status, reply.location) == (307, f"{STAGE_URL}/")
         assert reply.set_cookies[0].startswith(f"{SESSION}=;")
+        assert "clear-site-data" not in reply.headers
         assert len(table.items()) == 1
 
-    @pytest.mark.promise("E7")
-    def test_logging_out_twice_or_in_two_tabs_has_the_same_result(
+    @pytest.mark.promise("E7", "E8")
+    def test_logging_out_twice_or_in_two_tabs_has_the_same_result_and_clears_the_browsers_page_cache(
         self, visitor: GatewayVisitor, table: Table
     ) -> None:
         visitor.log_in()
         tab = GatewayVisitor(cookies=dict(visitor.cookies))
-        assert [visitor.get("/logout").status for _ in range(2)] == [307, 307]
-        assert tab.get("/logout").status == 307
-        assert table.items() == []
-        assert visitor.see_id() == tab.see_id() == "None"
-
-    @pytest.mark.promise("E8")
-    def test_a_logout_clears_the_browsers_page_cache(self, visitor: GatewayVisitor) -> None:
-        visitor.log_in()
-        copy = dict(visitor.cookies)
-        assert visitor.get("/logout").headers["clear-site-data"] == '"cache"'
         assert "clear-site-data" not in visitor.get("/").headers
-        visitor.cookies = copy
-        again = visitor.get("/logout")
-        assert again.headers["clear-site-data"] == '"cache"', "the first response may have been lost"
+        for browser in (visitor, tab):
+            reply = browser.get("/logout")
+            assert (reply.status, reply.headers["clear-site-data"]) == (307, '"cache"')
+            assert (table.items(), browser.see_id()) == ([], "None")
+        assert visitor.get("/logout").status == 307
 
-    @pytest.mark.promise("E8")
-    def test_a_logout_without_a_session_leaves_the_browsers_cache_alone(
-        self, visitor: GatewayVisitor
-    ) -> None:
-        assert "clear-site-data" not in visitor.get("/logout").headers
-        visitor.cookies[SESSION] = "forged"
-        assert "clear-site-data" not in visitor.get("/logout").headers
+
+PATHS = ("/", "/login", "/callback", "/logout", "/callback?state=s&code=c")
 
 
 @pytest.mark.promise("E5")
-@pytest.mark.parametrize("path", ["/", "/login", "/callback?state=s&code=c", "/logout"])
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"Sec-Purpose": "prefetch"},
-        {"Sec-Purpose": "prefetch;prerender"},
-        {"Purpose": "prefetch"},
-        {"X-Moz": "prefetch"},
-    ],
-)
+@pytest.mark.parametrize("name", ["Sec-Purpose", "Purpose", "X-Moz"])
 def test_a_prefetch_changes_nothing(
-    visitor: GatewayVisitor, table: Table, log: list[dict[str, Any]], path: str, headers: dict[str, str]
+    visitor: GatewayVisitor, table: Table, log: list[dict[str, Any]], name: str
 ) -> None:
     visitor.log_in()
     log.clear()
-    reply = visitor.get(path, headers)
-    assert (reply.status, reply.set_cookies) == (403, [])
-    assert reply.headers["cache-control"] == "no-store"
+    for path in PATHS:
+        reply = visitor.get(path, {name: "prefetch;prerender" if name == "Sec-Purpose" else "prefetch"})
+        assert (reply.status, reply.set_cookies) == (403, [])
     assert len(table.items()) == 1
     assert log == []
 
 
-@pytest.mark.promise("E8", "G1", "G2", "G3", "G4", "G5")
-@pytest.mark.parametrize("path", ["/", "/login", "/callback", "/logout", "/callback?state=s&code=c"])
-def test_every_response_has_the_security_headers(visitor: GatewayVisitor, path: str) -> None:
-    headers = visitor.get(path).headers
-    assert headers["content-type"] == "text/html; charset=utf-8"
-    assert headers["cache-control"] == "no-store"
-    assert headers["x-content-type-options"] == "nosniff"
-    assert headers["referrer-policy"] == "no-referrer"
-    assert headers["cross-origin-opener-policy"] == "same-origin"
-    assert headers["cross-origin-resource-policy"] == "same-origin"
-    assert headers["strict-transport-security"] == "max-age=31536000"
-    policy = dict(part.split(" ", 1) for part in headers["content-security-policy"].split("; "))
-    for name in ("default-src", "object-src", "base-uri", "frame-ancestors", "form-action"):
-        assert policy[name] == "'none'"
-    assert not any(name.startswith("access-control-") for name in headers)
+@pytest.mark.promise("E8", "G1", "G2", "G3", "G4", "G5", "L11")
+@pytest.mark.parametrize("path", PATHS)
+def test_every_response_has_the_security_headers_whatever_its_type(
+    visitor: GatewayVisitor, path: str
+) -> None:
+    types = set()
+    for accept in ("text/html", "application/json"):
+        headers = visitor.get(path, {"Accept": accept}).headers
+        types.add(headers["content-type"])
+        assert headers["cache-control"] == "no-store"
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["cross-origin-opener-policy"] == "same-origin"
+        assert headers["cross-origin-resource-policy"] == "same-origin"
+        assert headers["strict-transport-security"] == "max-age=31536000"
+        assert headers["vary"] == "Accept, Origin"
+        policy = dict(part.split(" ", 1) for part in headers["content-security-policy"].split("; "))
+        for name in ("default-src", "object-src", "base-uri", "frame-ancestors", "form-action"):
+            assert policy[name] == "'none'"
+        assert not any(name.startswith("access-control-") for name in headers)
+    assert "text/html; charset=utf-8" in types
 
 
 @pytest.mark.parametrize("name", ["Content-Type", "content-type"])
-@pytest.mark.parametrize("path", ["/", "/login", "/callback", "/logout"])
-def test_a_content_type_in_the_request_is_ignored(visitor: GatewayVisitor, path: str, name: str) -> None:
+def test_a_content_type_in_the_request_is_ignored(visitor: GatewayVisitor, name: str) -> None:
     """WebKit keeps the type of Spotify's form on the redirects that follow; Chalice would respond with 415."""
-    form = {name: "application/x-www-form-urlencoded"}
-    assert visitor.get(path, form).status == visitor.get(path, {}).status != 415
+    assert visitor.get("/", {name: "application/x-www-form-urlencoded"}).status == 200
+
+
+@pytest.mark.promise("G1", "H4")
+@pytest.mark.parametrize("method", ["HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"])
+def test_methods_other_than_get_do_nothing(visitor: GatewayVisitor, table: Table, method: str) -> None:
+    visitor.log_in()
+    for path in ("/", "/login", "/callback", "/logout"):
+        reply = invoke(event(path, {"Cookie": f"{SESSION}={visitor.cookies[SESSION]}"}, method=method))
+        assert (reply.status, reply.set_cookies) == (405, [])
+        assert reply.headers["strict-transport-security"] == "max-age=31536000"
+    assert len(table.items()) == 1
+
+
+@pytest.mark.promise("F1")
+@pytest.mark.parametrize("target", ["//evil.example", "/%5Cevil.example", "https:evil.example", "%0d%0aX:y"])
+def test_no_query_parameter_changes_a_redirect_target(
+    visitor: GatewayVisitor, spotify: str, target: str
+) -> None:
+    names = ("next", "redirect_uri", "return_to", "url", "state", "code", "moved")
+    for path in ("/", "/login", "/callback", "/logout"):
+        reply = visitor.get(f"{path}?{'&'.join(f'{name}={target}' for name in names)}")
+        location = reply.headers.get("location", f"{STAGE_URL}/").partition("?")[0]
+        assert location in {f"{STAGE_URL}/", f"{spotify}/authorize"}
 
 
 @pytest.mark.promise("F4")
@@ -808,77 +622,6 @@ def test_a_custom_domain_has_no_stage_in_its_links(table: Table) -> None:
 
 @pytest.mark.promise("F2")
 def test_no_request_header_changes_a_link(visitor: GatewayVisitor) -> None:
-    forged = {
-        "Host": "evil.example",
-        "X-Forwarded-Host": "evil.example",
-        "X-Forwarded-Proto": "http",
-        "X-Forwarded-Port": "1",
-        "Forwarded": "host=evil.example;proto=http",
-    }
+    forged = dict.fromkeys(("Host", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded"), "evil.example")
     assert "evil" not in visitor.get("/", forged).text
     assert query_of(visitor.get("/login", forged).location)["redirect_uri"] == f"{STAGE_URL}/callback"
-
-
-@pytest.mark.promise("G1", "H4")
-@pytest.mark.parametrize("method", ["HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"])
-@pytest.mark.parametrize("path", ["/", "/login", "/callback", "/logout"])
-def test_methods_other_than_get_do_nothing(
-    visitor: GatewayVisitor, table: Table, method: str, path: str
-) -> None:
-    visitor.log_in()
-    sent = event(path, {"Cookie": f"{SESSION}={visitor.cookies[SESSION]}"})
-    sent["requestContext"]["httpMethod"] = method
-    reply = invoke(sent)
-    assert (reply.status, reply.set_cookies) == (405, [])
-    assert reply.headers["strict-transport-security"] == "max-age=31536000"
-    assert len(table.items()) == 1
-
-
-class TestResponses:
-    @pytest.mark.promise("A6")
-    def test_no_response_contains_a_secret_or_a_token(self, visitor: GatewayVisitor) -> None:
-        replies: list[Reply] = []
-        send = visitor.send
-
-        def recorded(path: str, headers: Any) -> Reply:
-            replies.append(send(path, headers))
-            return replies[-1]
-
-        visitor.send = recorded  # type: ignore[method-assign]
-        for persona in ("premium", "unlisted", "garbage", "down"):
-            visitor.log_in(persona)
-            visitor.get("/")
-        visitor.get("/logout")
-        everything = str(replies)
-        assert len(replies) == 13
-        assert Application.client_secret not in everything
-        assert SECRET_KEY not in everything
-        assert not re.search(r"[AB]Q[\w-]{128}", everything), "a Spotify token or code"
-
-    @pytest.mark.promise("F1")
-    @pytest.mark.parametrize("path", ["/", "/login", "/callback", "/logout"])
-    @pytest.mark.parametrize(
-        "target",
-        ["//evil.example", "/%5Cevil.example", "/%09/evil.example", "https:evil.example", "%0d%0aX:y"],
-    )
-    def test_no_query_parameter_changes_a_redirect_target(
-        self, visitor: GatewayVisitor, spotify: str, path: str, target: str
-    ) -> None:
-        names = ("next", "redirect_uri", "return_to", "url", "state", "code", "moved")
-        reply = visitor.get(f"{path}?{'&'.join(f'{name}={target}' for name in names)}")
-        location = reply.headers.get("location", f"{STAGE_URL}/").partition("?")[0]
-        assert location in {f"{STAGE_URL}/", f"{spotify}/authorize"}
-
-    @pytest.mark.promise("H2")
-    @pytest.mark.parametrize("ending", ["\r\n", "\n", "\r", "\u2028", "\u560a"])
-    def test_no_line_break_in_a_request_reaches_a_response_header(
-        self, visitor: GatewayVisitor, ending: str
-    ) -> None:
-        for path in ("/", "/login", "/callback", "/logout"):
-            sent = event(path, {"Cookie": f"a=b{ending}X: y", "Host": f"x{ending}X: y"})
-            sent["multiValueQueryStringParameters"] = {"state": [f"x{ending}X: y"], "code": ["c"]}
-            reply = invoke(sent)
-            assert reply.status != 500
-            lines = [*reply.headers.values(), *reply.set_cookies]
-            assert all(line.isprintable() for line in lines)
-            assert "X: y" not in str(lines)
