@@ -52,7 +52,7 @@ smoke: .venv/ready ## Check a running server against docs/security.md (URL=https
 	@SMOKE_URL=$(or $(URL),http://127.0.0.1:$(PORT)) $(BIN)/python -m pytest -c deploy/smoke.ini deploy/smoke.py
 
 contract: .venv/ready ## Check what we believe about Spotify against Spotify itself; needs an app's ID and secret, but no user
-	@$(BIN)/python -m pytest -c tests/contract/live.ini tests/contract/test_contract.py
+	@$(BIN)/python -m pytest -c tests/contract/live.ini tests/contract/beliefs.py
 
 package: .venv/ready ## Build the deployment package, reproducibly (STAGE=prod or dev)
 	@$(BIN)/python -m deploy.bundle $(STAGE)
