@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
@@ -592,26 +593,43 @@ class TestRefreshing:
         assert reply.status == 503
         assert 8 <= int(reply.headers["retry-after"]) <= 15
         assert logged_in.refreshes == 0
+        logged_in.kept.change(PIA, refreshing={"N": f"{time.time_ns() // 1000 - 1}.5"})
+        assert logged_in.token().status == 200
 
     @pytest.mark.promise("M6", "M13")
     @pytest.mark.parametrize("status", ["200", "503", "400"])
     def test_a_logout_during_a_refresh_is_final_however_the_refresh_ends(
         self, logged_in: Visitor, status: str
     ) -> None:
-        logged_in.kept.age(PIA)
-        body = {"body": '{"error": "invalid_grant"}'} if status == "400" else {}
-        logged_in.ask("fail", status=status, delay="0.3", **body)
-
-        def log_out_meanwhile() -> None:
-            while logged_in.refreshes == 0:
-                time.sleep(0.02)
-            logged_in.kept.table.delete(PIA)
-
-        logout = threading.Thread(target=log_out_meanwhile)
-        logout.start()
-        assert logged_in.token().location == f"{STAGE_URL}/login?return_to=%2Ftoken"
-        logout.join()
+        reply = self.refresh(logged_in, status, lambda: logged_in.kept.table.delete(PIA))
+        assert reply.location == f"{STAGE_URL}/login?return_to=%2Ftoken"
         assert logged_in.kept.table.items() == []
+
+    @pytest.mark.promise("M7")
+    @pytest.mark.parametrize("status", ["200", "503", "400"])
+    def test_a_login_during_a_refresh_wins_however_the_refresh_ends(
+        self, logged_in: Visitor, status: str
+    ) -> None:
+        newer = {"access_token": "BQ-newer", "refresh_token": "AQ-newer", "ends": int(time.time()) + 3600}
+        assert self.refresh(logged_in, status, lambda: logged_in.kept.write(PIA, **newer)).text == "BQ-newer"
+        assert logged_in.kept.read(PIA)["refresh_token"] == "AQ-newer"
+
+    def refresh(self, visitor: Visitor, status: str, meanwhile: Callable[[], None]) -> Reply:
+        """Open /token. While Spotify takes long for a response with that status, something else happens."""
+        visitor.kept.age(PIA)
+        body = {"body": '{"error": "invalid_grant"}'} if status == "400" else {}
+        visitor.ask("fail", status=status, delay="0.3", **body)
+
+        def act() -> None:
+            while visitor.refreshes == 0:
+                time.sleep(0.02)
+            meanwhile()
+
+        other = threading.Thread(target=act)
+        other.start()
+        reply = visitor.token()
+        other.join()
+        return reply
 
     @pytest.mark.promise("M6")
     def test_a_logout_while_a_request_waits_sends_it_to_log_in(self, logged_in: Visitor) -> None:
