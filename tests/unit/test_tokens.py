@@ -9,7 +9,6 @@ import json
 import logging
 import threading
 import time
-import uuid
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
@@ -19,7 +18,6 @@ import pytest
 import requests
 from chalice import Chalice
 from chalice.app import Request as ChaliceRequest
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from chalicelib import services, tokens, vault, web
 from chalicelib.config import EVERY_SCOPE, Config
@@ -29,11 +27,9 @@ from chalicelib.request import Request
 from chalicelib.spotify import Tokens
 from chalicelib.tokens import KeptAccess, Parts
 from chalicelib.vault import MOST_REMEMBERED, Memory, Owner
-from local.aws import CREDENTIALS, create_key
 from simulator.loopback import serve
 from simulator.spotify import Application, create_app
-from tests.support.cloud import Fault
-from tests.support.cloud import Service as FaultyDynamoDB
+from tests.support.cloud import Fault, Service
 from tests.support.gateway import STAGE_URL, GatewayVisitor, event, reply_of
 from tests.support.kept import Kept
 from tests.support.table import Table
@@ -48,7 +44,7 @@ PERSISTENT = 9
 class Visitor(GatewayVisitor):
     """A visitor of the app with a route that shows an access token, as a fork would use one."""
 
-    def __init__(self, kept: Kept, aws: FaultyDynamoDB, spotify: str) -> None:
+    def __init__(self, kept: Kept, aws: Service, spotify: str) -> None:
         super().__init__()
         self.kept = kept
         self.aws = aws
@@ -95,33 +91,18 @@ def application() -> Application:
     return Application(redirect_uris=(f"{STAGE_URL}/callback",))
 
 
-@pytest.fixture(scope="module")
-def server() -> tuple[FaultyDynamoDB, dict[str, str]]:
-    """DynamoDB and KMS in which faults can be injected, and the settings for a table and a key of theirs."""
-    aws = FaultyDynamoDB(DomainDispatcherApplication(create_backend_app))
-    name, alias = f"users-{uuid.uuid4()}", f"alias/{uuid.uuid4()}"
-    url = aws.serve(name)
-    create_key(url, alias)
-    return aws, {"USERS_TABLE": name, "TOKENS_KMS_ALIAS": alias, "AWS_ENDPOINT_URL": url, **CREDENTIALS}
-
-
 @pytest.fixture
-def visitor(
-    settings: dict[str, str],
-    application: Application,
-    server: tuple[FaultyDynamoDB, dict[str, str]],
-    monkeypatch: pytest.MonkeyPatch,
-) -> Visitor:
+def visitor(aws: Service, application: Application, monkeypatch: pytest.MonkeyPatch) -> Visitor:
     """A visitor without cookies. Spotify is this test's own, and the table is empty."""
-    (aws, own), spotify = server, serve(create_app(application))
-    for variable, value in {**own, "SPOTIFY_ACCOUNTS_URL": spotify, "SPOTIFY_API_URL": spotify}.items():
-        monkeypatch.setenv(variable, value)
-    aws.faults.clear()
-    table = Table()
-    table.name = own["USERS_TABLE"]
-    for item in table.items():
-        table.delete(item["account_id"]["S"])
-    return Visitor(Kept(table, boto3.client("kms"), own["TOKENS_KMS_ALIAS"]), aws, spotify)
+    table, spotify = Table(), serve(create_app(application))
+    alias = f"alias/{table.name}"
+    for name, value in {
+        "TOKENS_KMS_ALIAS": alias,
+        "SPOTIFY_ACCOUNTS_URL": spotify,
+        "SPOTIFY_API_URL": spotify,
+    }.items():
+        monkeypatch.setenv(name, value)
+    return Visitor(Kept(table, boto3.client("kms"), alias), aws, spotify)
 
 
 @pytest.fixture
