@@ -72,7 +72,7 @@ destroy: .venv/ready ## Remove a deployment (STAGE=prod or dev); keeps the users
 bench: .venv/ready .runtime/ready ## Compare cold starts and warm requests with a plain Chalice app (MEMORY=256 for another size)
 	@$(BIN)/python -m bench.cost --memory "$(MEMORY)"
 
-load: .venv/ready ## Run 1,000 logins in 50 browsers, simultaneous callbacks, login/logout races, and refreshes at expiry
+load: .venv/ready ## Run 1,000 logins in 50 browsers, login/logout races, and refreshes at expiry
 	@$(BIN)/python -m bench.load
 
 faults: .venv/ready .runtime/ready ## Measure the longest request, with every fault and every pair of faults

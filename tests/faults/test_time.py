@@ -15,14 +15,12 @@ from chalicelib.deadline import SECONDS, STORAGE_SECONDS, Deadline
 from chalicelib.errors import (
     ConfigurationError,
     SpotifyRateLimited,
-    SpotifyTimeout,
     SpotifyUnavailable,
     UsersUnavailable,
 )
 from chalicelib.parameters import Parameters
 from chalicelib.spotify import Spotify
-from chalicelib.transport import Transport
-from tests.support.faults import DRIPS, FaultServer, never_accepting, response, scripted
+from tests.support.faults import DRIPS, FaultServer, response, scripted
 from tests.support.gateway import GatewayVisitor
 from tests.support.table import Table
 from tests.unit.test_spotify import client
@@ -87,15 +85,6 @@ def test_no_call_begins_after_the_deadline() -> None:
     with pytest.raises(TimeoutError):
         Deadline(time.monotonic()).run(begun.set)
     assert not begun.wait(0.2)
-
-
-@pytest.mark.promise("J1")
-def test_a_connection_attempt_ends_at_the_deadline() -> None:
-    def send() -> None:
-        with pytest.raises(SpotifyTimeout):
-            Transport().send("GET", never_accepting(), Deadline(time.monotonic() + 0.5))
-
-    assert timed(send) < 0.5 + LATE
 
 
 @pytest.mark.promise("J2")

@@ -158,19 +158,6 @@ def test_an_unreadable_parameter_store_is_a_configuration_error_until_it_recover
     assert stored.scope() == "user-read-email"
 
 
-def test_a_parameter_store_that_lacks_a_region_names_the_region(
-    on_lambda: Any, monkeypatch: pytest.MonkeyPatch, log: list[dict[str, Any]]
-) -> None:
-    monkeypatch.delenv("AWS_DEFAULT_REGION")
-    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
-    aws._session.cache_clear()
-    with pytest.raises(ConfigurationError) as failure:
-        services.settings(Deadline())
-    aws._session.cache_clear()
-    assert (failure.value.settings, failure.value.detail) == (("AWS_DEFAULT_REGION",), "NoRegionError")
-    assert (log[-1]["reason"], log[-1]["detail"]) == ("parameters_unread", "NoRegionError")
-
-
 @pytest.mark.promise("K1")
 def test_a_missing_setting_gives_an_error_page_and_one_log_line_that_names_it(
     visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch, log: list[dict[str, Any]]

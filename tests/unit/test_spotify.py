@@ -163,6 +163,7 @@ QUOTA = b'{"error": {"status": 429, "reason": "QUOTA_EXCEEDED"}}'
     ("retry_after", "seconds", "body", "reason"),
     [
         ("3600", 3600, b"", "spotify_rate_limited"),
+        ("3", 3, b"", "spotify_rate_limited"),
         ("999999999", 86_400, b"", "spotify_rate_limited"),
         ("٣", 30, b"", "spotify_rate_limited"),
         (None, 30, QUOTA, "spotify_quota_exceeded"),
