@@ -612,16 +612,6 @@ class TestRefreshing:
         other.join()
         return reply
 
-    @pytest.mark.promise("M6")
-    def test_a_logout_while_a_request_waits_sends_it_to_log_in(self, logged_in: Visitor) -> None:
-        logged_in.kept.age(PIA)
-        logged_in.kept.change(PIA, refreshing={"N": f"{time.time_ns() // 1000 + 15_000_000}.5"})
-        logout = threading.Timer(0.5, logged_in.kept.table.delete, [PIA])
-        logout.start()
-        assert logged_in.token().location == f"{STAGE_URL}/login?return_to=%2Ftoken"
-        logout.join()
-        assert logged_in.kept.table.items() == []
-
     def test_a_request_does_not_wait_while_its_token_can_still_be_used(self, logged_in: Visitor) -> None:
         logged_in.kept.age(PIA, 90)
         logged_in.kept.change(PIA, refreshing={"N": f"{time.time_ns() // 1000 + 15_000_000}.5"})
