@@ -95,6 +95,7 @@ HERE, ONLY = "http://127.0.0.1:5124", "make run serves only http://127.0.0.1:512
         ("SPOTIFY_REDIRECT_URI", "https://[::1]/callback", "It must use https, or http on"),
         ("FRONTEND_ORIGINS", "*", "such as http://127.0.0.1:3000, with commas"),
         ("SPOTIFY_SCOPE", "none user-read-email", "or be only the word none"),
+        ("SECRET_KEY", "not-a-strong-key", "It must have 32 bytes or more"),
         ("SECRET_KEY_FALLBACKS", "not-a-strong-key", "Each key must have 32 bytes or more"),
         (SECRET, "not-a-strong-key\n\u00e9", "It must be printable ASCII"),
         ("SPOTIFY_API_URL", "https://spotify.example", "It must be https://api.spotify.com, or a simulator"),

@@ -20,7 +20,7 @@ from chalicelib.config import Config
 from chalicelib.deadline import Deadline
 from chalicelib.errors import ConfigurationError
 from deploy import PROJECT
-from tests.support.gateway import GatewayVisitor, event, invoke
+from tests.support.gateway import GatewayVisitor
 from tests.support.servers import clean_environment, python
 from tests.support.table import Table
 
@@ -252,9 +252,3 @@ def test_without_the_setting_nothing_of_kept_access_is_loaded_stored_or_called(
 ) -> None:
     environment = {**settings, "AWS_LAMBDA_FUNCTION_NAME": "spotify-login-dev"}
     assert printed(ONE_VISIT, environment) == "['dynamodb'] []"
-
-
-def test_on_lambda_without_a_domain_the_redirect_uri_must_be_set(on_lambda: Any) -> None:
-    sent = event("/")
-    del sent["requestContext"]["domainName"]
-    assert invoke(sent).status == 500

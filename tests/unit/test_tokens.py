@@ -96,12 +96,9 @@ def visitor(aws: Service, application: Application, monkeypatch: pytest.MonkeyPa
     """A visitor without cookies. Spotify is this test's own, and the table is empty."""
     table, spotify = Table(), serve(create_app(application))
     alias = f"alias/{table.name}"
-    for name, value in {
-        "TOKENS_KMS_ALIAS": alias,
-        "SPOTIFY_ACCOUNTS_URL": spotify,
-        "SPOTIFY_API_URL": spotify,
-    }.items():
-        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("TOKENS_KMS_ALIAS", alias)
+    monkeypatch.setenv("SPOTIFY_ACCOUNTS_URL", spotify)
+    monkeypatch.setenv("SPOTIFY_API_URL", spotify)
     return Visitor(Kept(table, boto3.client("kms"), alias), aws, spotify)
 
 
@@ -285,21 +282,17 @@ class TestUsing:
         assert (logged_in.refreshes, logged_in.kept.item(PIA)) == (0, before)
 
     @pytest.mark.parametrize("changes", [{"extra": 1}, {"ends": "soon"}, {"client_id": None}])
-    def test_tokens_that_another_version_wrote_give_no_access_until_the_next_login(
+    def test_tokens_that_another_version_wrote_or_that_are_no_ciphertext_give_no_access_until_the_next_login(
         self, logged_in: Visitor, changes: dict[str, Any]
     ) -> None:
         logged_in.kept.write(PIA, **changes)
         assert logged_in.token(scope=TOP).status == 403
+        for damaged in ({"S": "text"}, {"B": b"not a ciphertext"}):
+            logged_in.kept.change(PIA, tokens=damaged)
+            assert logged_in.token().status == 403
+        assert logged_in.see_id() == "pia.premium"
         logged_in.log_in()
         assert logged_in.token(scope=TOP).status == 200
-
-    @pytest.mark.parametrize("tokens", [{"S": "text"}, {"B": b"not a ciphertext"}])
-    def test_an_attribute_that_the_app_did_not_write_gives_no_access(
-        self, logged_in: Visitor, tokens: dict[str, Any]
-    ) -> None:
-        logged_in.kept.change(PIA, tokens=tokens)
-        assert logged_in.token().status == 403
-        assert logged_in.see_id() == "pia.premium"
 
     @pytest.mark.promise("M12")
     @pytest.mark.parametrize("code", ["ThrottlingException", "DisabledException"])
