@@ -52,7 +52,7 @@ smoke: .venv/ready ## Check a running server against docs/security.md (URL=https
 	@SMOKE_URL=$(or $(URL),http://127.0.0.1:$(PORT)) $(BIN)/python -m pytest -c deploy/smoke.ini deploy/smoke.py
 
 contract: .venv/ready ## Check what we believe about Spotify against Spotify itself; needs an app's ID and secret, but no user
-	@$(BIN)/python -m pytest -c tests/contract/live.ini tests/contract/test_contract.py
+	@$(BIN)/python -m pytest -c tests/contract/live.ini tests/contract/beliefs.py
 
 package: .venv/ready ## Build the deployment package, reproducibly (STAGE=prod or dev)
 	@$(BIN)/python -m deploy.bundle $(STAGE)
@@ -72,7 +72,7 @@ destroy: .venv/ready ## Remove a deployment (STAGE=prod or dev); keeps the users
 bench: .venv/ready .runtime/ready ## Compare cold starts and warm requests with a plain Chalice app (MEMORY=256 for another size)
 	@$(BIN)/python -m bench.cost --memory "$(MEMORY)"
 
-load: .venv/ready ## Run 1,000 logins in 50 browsers, simultaneous callbacks, login/logout races, and refreshes at expiry
+load: .venv/ready ## Run 1,000 logins in 50 browsers, login/logout races, and refreshes at expiry
 	@$(BIN)/python -m bench.load
 
 faults: .venv/ready .runtime/ready ## Measure the longest request, with every fault and every pair of faults

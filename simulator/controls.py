@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Callable
 from http import HTTPStatus
@@ -15,26 +14,8 @@ from simulator.grants import Grant, Grants
 from simulator.pictures import picture
 
 
-class Asked:
-    """The number of requests that each endpoint has received."""
-
-    def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()
-        self._lock = threading.Lock()
-
-    def add(self, *names: str) -> None:
-        """Count a request under each of the names."""
-        with self._lock:
-            self._counts.update(names)
-
-    def counts(self) -> dict[str, int]:
-        """The numbers by name."""
-        with self._lock:
-            return dict(self._counts)
-
-
-def create_controls(grants: Grants, failures: Failures, asked: Asked) -> Blueprint:
-    """Create the endpoints under /_simulator."""
+def create_controls(grants: Grants, failures: Failures, asked: list[str]) -> Blueprint:
+    """Create the endpoints under /_simulator. `asked` names the endpoint of each request so far."""
     controls = Blueprint("controls", __name__, url_prefix="/_simulator")
     controls.add_url_rule("/pictures/<name>.svg", view_func=picture)
 
@@ -49,7 +30,7 @@ def create_controls(grants: Grants, failures: Failures, asked: Asked) -> Bluepri
     @controls.get("/asked")
     def counts() -> Any:
         """Return the number of requests that each endpoint has received."""
-        return jsonify(asked.counts())
+        return jsonify(Counter(asked))
 
     @controls.get("/refreshes")
     def refreshes() -> Any:

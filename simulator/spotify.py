@@ -11,7 +11,7 @@ from urllib.parse import urlencode, urlsplit
 
 from flask import Flask, jsonify, redirect, render_template, request
 
-from simulator.controls import Asked, create_controls
+from simulator.controls import create_controls
 from simulator.failures import ORDINARY, Failures
 from simulator.grants import TOKEN_SECONDS, Grant, Grants, Tokens
 from simulator.personas import PERSONAS
@@ -81,7 +81,7 @@ def create_app(application: Application) -> Flask:
     """Create a simulated Spotify with one registered app. It sets no cookies, and counts its requests."""
     app = Flask(__name__)
     grants = Grants(rotates=application.rotates)
-    failures, asked = Failures(), Asked()
+    failures, asked = Failures(), list[str]()
     app.register_blueprint(create_web_api(grants))
     app.register_blueprint(create_controls(grants, failures, asked))
 
@@ -89,7 +89,7 @@ def create_app(application: Application) -> Flask:
     def count() -> None:
         if request.endpoint and request.blueprint != "controls":
             endpoint = f"{request.method} {request.path}"
-            asked.add(endpoint, *([f"{endpoint} refresh_token"] if _refreshes() else []))
+            asked.extend([endpoint, f"{endpoint} refresh_token"] if _refreshes() else [endpoint])
 
     @app.get("/authorize")
     def authorize() -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,9 +13,12 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from moto import mock_aws
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
+from local.aws import CREDENTIALS, create_key
 from simulator.loopback import serve
 from simulator.spotify import Application, create_app
+from tests.support.cloud import Service
 from tests.support.gateway import STAGE_URL, GatewayVisitor
 from tests.support.table import TABLE, Table
 from tests.support.world import SECRET_KEY
@@ -96,6 +100,32 @@ def table(settings: dict[str, str]) -> Iterator[Table]:
         table = Table()
         table.create()
         yield table
+
+
+@pytest.fixture(scope="module")
+def served_aws() -> tuple[Service, dict[str, str]]:
+    """DynamoDB and KMS behind a server, and the settings for a table and a key of theirs."""
+    service, name = Service(DomainDispatcherApplication(create_backend_app)), f"users-{uuid.uuid4()}"
+    url = service.serve(name)
+    create_key(url, f"alias/{name}")
+    return service, {"USERS_TABLE": name, "AWS_ENDPOINT_URL": url, **CREDENTIALS}
+
+
+@pytest.fixture
+def aws(
+    settings: dict[str, str],
+    served_aws: tuple[Service, dict[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Service:
+    """An AWS in which faults can be injected, with an empty users table. `alias/` and its name is a key's alias."""
+    service, own = served_aws
+    for variable, value in own.items():
+        monkeypatch.setenv(variable, value)
+    service.faults.clear()
+    table = Table()
+    for item in table.items():
+        table.delete(item["account_id"]["S"])
+    return service
 
 
 @pytest.fixture

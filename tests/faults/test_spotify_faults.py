@@ -34,28 +34,21 @@ BOTH: dict[str, tuple[Behaviour, tuple[int, str]]] = {
     "closed before a response": (close, DOWN),
     "reset before a response": (reset, DOWN),
     "closed in the body": (mid_body(close), DOWN),
-    "reset in the body": (mid_body(reset), DOWN),
     "hangs in the body": (mid_body(hang), TIMEOUT),
     **{name: (behaviour, TIMEOUT) for name, behaviour in DRIPS.items()},
     "not HTTP": (lambda connection: connection.sendall(b"SSH-2.0-x\r\n"), DOWN),
-    "404": (response(404, b"<html>"), MALFORMED),
     "418": (response(418), MALFORMED),
     "204": (lambda connection: connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n"), MALFORMED),
     "302": (response(302, Location="https://evil.example/"), MALFORMED),
     "429, Retry-After 3600": (response(429, b"", Retry_After="3600"), LIMITED),
-    "429, Retry-After 5": (response(429, b"", Retry_After="5"), LIMITED),
     "429 without Retry-After": (response(429, {"error": {"status": 429, "message": "API rate limit exceeded"}}), LIMITED),
-    "429, malformed Retry-After": (response(429, b"", Retry_After="in a while"), LIMITED),
     "429 over quota": (response(429, QUOTA), OVER_QUOTA),
-    "500 JSON": (response(500, {"error": "server_error"}), DOWN),
     "502 HTML": (response(502, b"<html><h1>502 Bad Gateway</h1></html>", Content_Type="text/html"), DOWN),
-    "503 empty": (response(503), DOWN),
     "HTML": (response(200, b"<html>", Content_Type="text/html"), MALFORMED),
     "truncated JSON": (response(200, b'{"id": "x", "access_token": "'), MALFORMED),
     "a list": (response(200, [1]), MALFORMED),
     "a number": (response(200, b"9" * 5000), MALFORMED),
     "a nested list": (response(200, b"[" * 100_000), MALFORMED),
-    "a string": (response(200, "access_token id"), MALFORMED),
     "an empty object": (response(200, {}), MALFORMED),
     "wrong types": (response(200, {"access_token": [1], "id": {"id": 1}}), MALFORMED),
     "2 MB": (response(200, LARGE), MALFORMED),
@@ -66,32 +59,20 @@ BOTH: dict[str, tuple[Behaviour, tuple[int, str]]] = {
 TOKEN: dict[str, tuple[Behaviour, tuple[int, str]]] = {
     "invalid_grant": (response(400, {"error": "invalid_grant"}), (400, "invalid_grant")),
     "invalid_client": (response(400, {"error": "invalid_client"}), (500, "invalid_client")),
-    "invalid_client, 401": (response(401, {"error": "invalid_client"}), (500, "invalid_client")),
     "invalid_request": (response(400, {"error": "invalid_request"}), MALFORMED),
     "an error that is an object": (response(400, {"error": {"status": 400, "message": "odd"}}), MALFORMED),
-    "400 HTML": (response(400, b"<html>"), MALFORMED),
-    "403": (response(403, b"Forbidden"), MALFORMED),
     "a token with a line break": (response(200, {"access_token": "x\r\nY: z"}), MALFORMED),
     "an empty token": (response(200, {"access_token": ""}), MALFORMED),
     "a token of another type": (response(200, {"access_token": "BQ-token", "token_type": "mac"}), MALFORMED),
-    "a type that is null": (response(200, {"access_token": "BQ-token", "token_type": None}), MALFORMED),
-    "201": (response(201, {"access_token": "BQ-token", "token_type": "Bearer"}), MALFORMED),
 }
 
 ME: dict[str, tuple[Behaviour, tuple[int, str]]] = {
-    "400": (response(400), MALFORMED),
     "401": (response(401, {"error": {"status": 401, "message": "The access token expired"}}), DOWN),
     "403 not listed": (response(403, b"The user is not registered for this application. Check \xe2\x80\xa6"), UNLISTED),
     "403 not listed, other words": (response(403, b"Check the dashboard, the user may not be registered."), UNLISTED),
-    "403 not listed, JSON": (response(403, {"error": {"status": 403, "message": "User not registered"}}), UNLISTED),
     "403 no Premium": (response(403, b"Active premium subscription required"), (403, "premium_required")),
     "403 for another reason": (response(403, b""), (403, "spotify_forbids")),
-    "no id": (response(200, {"display_name": "x"}), (502, "profile_invalid")),
-    "an empty id": (response(200, {"id": ""}), (502, "profile_invalid")),
-    "an id that is a number": (response(200, {"id": 7}), (502, "profile_invalid")),
-    "a lone surrogate": (response(200, b'{"id": "\\ud800"}'), (502, "profile_invalid")),
     "a long id": (response(200, {"id": "x" * 2049, "account_id": "x"}), (502, "profile_invalid")),
-    "deeply nested JSON": (response(200, b'{"id": "x", "a": ' + b"[" * 50_000), (502, "profile_invalid")),
 }  # fmt: skip
 
 PROFILE_INVALID = {
@@ -100,7 +81,6 @@ PROFILE_INVALID = {
     "a list",
     "a number",
     "a nested list",
-    "a string",
     "an empty object",
     "wrong types",
 }
@@ -173,17 +153,7 @@ def test_an_unreachable_spotify_gives_an_error_page_in_time(
 
 @pytest.mark.parametrize(
     "fault",
-    [
-        response(500),
-        response(502, b"<html>"),
-        response(429, b"", Retry_After="1"),
-        response(429, b"", Retry_After="0"),
-        response(401, {"error": {"status": 401, "message": "The access token expired"}}),
-        response(403),
-        close,
-        reset,
-        mid_body(close),
-    ],
+    [response(500), response(429, b"", Retry_After="1"), response(401), response(403), mid_body(close)],
 )
 def test_a_profile_request_that_fails_once_is_retried(
     visitor: GatewayVisitor, monkeypatch: pytest.MonkeyPatch, fault: Behaviour

@@ -15,14 +15,12 @@ from chalicelib.deadline import SECONDS, STORAGE_SECONDS, Deadline
 from chalicelib.errors import (
     ConfigurationError,
     SpotifyRateLimited,
-    SpotifyTimeout,
     SpotifyUnavailable,
     UsersUnavailable,
 )
 from chalicelib.parameters import Parameters
 from chalicelib.spotify import Spotify
-from chalicelib.transport import Transport
-from tests.support.faults import DRIPS, FaultServer, never_accepting, response, scripted
+from tests.support.faults import DRIPS, FaultServer, response, scripted
 from tests.support.gateway import GatewayVisitor
 from tests.support.table import Table
 from tests.unit.test_spotify import client
@@ -89,15 +87,6 @@ def test_no_call_begins_after_the_deadline() -> None:
     assert not begun.wait(0.2)
 
 
-@pytest.mark.promise("J1")
-def test_a_connection_attempt_ends_at_the_deadline() -> None:
-    def send() -> None:
-        with pytest.raises(SpotifyTimeout):
-            Transport().send("GET", never_accepting(), Deadline(time.monotonic() + 0.5))
-
-    assert timed(send) < 0.5 + LATE
-
-
 @pytest.mark.promise("J2")
 def test_no_retry_is_scheduled_past_the_deadline() -> None:
     server = FaultServer([response(429, b"", Retry_After="2")])
@@ -153,13 +142,6 @@ class TestKeepAliveConnections:
         spotify = client(url)
         assert self.exchange(spotify) == self.exchange(spotify) == "BQ-token"
         assert sent == ["ok", "reset", "ok"]
-
-    def test_a_code_is_not_resent_when_a_new_connection_breaks(self) -> None:
-        """Spotify may have received the code, which works only once."""
-        url, sent = scripted(["reset", "ok"])
-        with pytest.raises(SpotifyUnavailable):
-            self.exchange(client(url))
-        assert sent == ["reset"]
 
     @pytest.mark.parametrize("script", [["last", "reset", "ok"], ["ok garbage", "ok"]])
     def test_a_code_is_resent_only_if_a_reused_connection_breaks_before_a_response(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 from pathlib import Path
 
 import boto3
@@ -11,7 +10,7 @@ import requests
 from botocore.exceptions import ClientError
 
 from chalicelib import config
-from local import aws, secret_key
+from local import aws
 from local.__main__ import RULES, _problem
 from local.port import another
 from local.server import AppFiles
@@ -35,13 +34,7 @@ def scan(url: str, **headers: str) -> int:
 
 
 def test_the_local_table_has_the_key_and_time_to_live_of_the_real_one(url: str) -> None:
-    client = boto3.client(
-        "dynamodb",
-        endpoint_url=url,
-        region_name="us-east-1",
-        aws_access_key_id="x",
-        aws_secret_access_key="x",
-    )
+    client = boto3.client("dynamodb", **aws.connection(url))
     table = client.describe_table(TableName="guarded")["Table"]
     assert table["KeySchema"] == [{"AttributeName": "account_id", "KeyType": "HASH"}]
     assert client.describe_time_to_live(TableName="guarded")["TimeToLiveDescription"] == {
@@ -55,12 +48,9 @@ def test_the_local_table_has_the_key_and_time_to_live_of_the_real_one(url: str) 
 @pytest.mark.parametrize(
     "header",
     [
-        {"Origin": "https://evil.example"},
         {"Origin": "null"},
-        {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Mode": "no-cors"},
         {"Host": "evil.example"},
-        {"Host": "localhost:1"},
         {"X-Amz-Target": ""},
         {"X-Amz-Target": "Lambda.Invoke"},
     ],
@@ -68,35 +58,12 @@ def test_the_local_table_has_the_key_and_time_to_live_of_the_real_one(url: str) 
 def test_a_request_from_a_web_page_is_rejected(url: str, header: dict[str, str]) -> None:
     assert scan(url) == 200
     assert scan(url, **header) == 403
-
-
-def test_the_emulators_own_pages_are_not_served(url: str) -> None:
     assert requests.get(f"{url}/moto-api/data.json", timeout=30).status_code == 403
-    assert requests.post(f"{url}/moto-api/reset", timeout=30).status_code == 403
-
-
-def test_the_secret_key_is_created_once_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
-    path = tmp_path / ".local" / "secret-key"
-    key = secret_key.read_or_make(path)
-    assert len(key) == 64
-    assert secret_key.read_or_make(path) == key
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
 def test_the_file_watcher_sees_only_the_apps_own_files(tmp_path: Path) -> None:
-    for name in (
-        "app.py",
-        "other.py",
-        "log.txt",
-        "chalicelib/a.py",
-        "chalicelib/pages/a.html",
-        "chalicelib/__pycache__/a.py",
-        "chalicelib/.a.py.swp",
-        "chalicelib/._a.py",
-        "chalicelib/.copies/a.py",
-        ".venv/b.py",
-    ):
+    own = {"app.py", "chalicelib/a.py", "chalicelib/pages/a.html"}
+    for name in (*own, "other.py", "chalicelib/__pycache__/a.py", "chalicelib/.a.py.swp", ".venv/b.py"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True, parents=True)
         path.touch()
@@ -106,12 +73,10 @@ def test_the_file_watcher_sees_only_the_apps_own_files(tmp_path: Path) -> None:
         for folder, _, names in AppFiles().walk(str(tmp_path))
         for name in names
     }
-    assert seen == {"app.py", "chalicelib/a.py", "chalicelib/pages/a.html"}
+    assert seen == own
 
 
-@pytest.mark.parametrize(
-    ("taken", "suggested"), [(5000, 5001), (65535, 5000), (1024, 1025), (1023, 5000), (80, 5000)]
-)
+@pytest.mark.parametrize(("taken", "suggested"), [(5000, 5001), (65535, 5000), (80, 5000)])
 def test_the_suggested_port_is_one_that_every_user_can_open(taken: int, suggested: int) -> None:
     assert another(taken) == suggested
 
@@ -125,22 +90,16 @@ HERE, ONLY = "http://127.0.0.1:5124", "make run serves only http://127.0.0.1:512
     ("name", "value", "expected"),
     [
         ("SPOTIFY_REDIRECT_URI", "https://127.0.0.1:5124/callback", "no proxy serves https at port 5124"),
-        ("SPOTIFY_REDIRECT_URI", "https://localhost:1/callback", "no proxy serves https at port 1."),
         ("SPOTIFY_REDIRECT_URI", "http://[::1]:5124/callback", ONLY),
         ("SPOTIFY_REDIRECT_URI", f"{HERE}/app/callback", ONLY),
         ("SPOTIFY_REDIRECT_URI", "https://[::1]/callback", "It must use https, or http on"),
-        ("FRONTEND_ORIGINS", "http://localhost:3000", "origins such as http://127.0.0.1:3000"),
-        ("FRONTEND_ORIGINS", "http://127.0.0.1:3000/", "no slash at the end"),
-        ("FRONTEND_ORIGINS", "*", "Each must use https, or be the app's own address, http://127.0.0.1,"),
-        ("FRONTEND_ORIGINS", HERE, "with another port"),
+        ("FRONTEND_ORIGINS", "*", "such as http://127.0.0.1:3000, with commas"),
         ("SPOTIFY_SCOPE", "none user-read-email", "or be only the word none"),
         ("SECRET_KEY", "not-a-strong-key", "It must have 32 bytes or more"),
         ("SECRET_KEY_FALLBACKS", "not-a-strong-key", "Each key must have 32 bytes or more"),
-        (ID, "\u00e9", "It must be printable ASCII"),
         (SECRET, "not-a-strong-key\n\u00e9", "It must be printable ASCII"),
         ("SPOTIFY_API_URL", "https://spotify.example", "It must be https://api.spotify.com, or a simulator"),
         ("TOKENS_KMS_ALIAS", "tokens", "Use one such as alias/tokens"),
-        ("AWS_ENDPOINT_URL", "http://[::1", "It must be a URL, such as http://127.0.0.1:8000"),
     ],
 )
 def test_make_run_says_what_makes_a_setting_usable(name: str, value: str, expected: str) -> None:

@@ -17,13 +17,10 @@ def parse(**profile: Any) -> Profile:
     return Profile.parse(json.dumps(profile))
 
 
-def test_an_id_and_a_type_are_enough() -> None:
-    profile = parse(id="test-user", type="user")
+def test_account_id_is_the_key_if_spotify_sends_one_and_an_id_is_enough() -> None:
+    profile = parse(id="test-user")
     assert profile.account_key == "id:test-user"
     assert profile.display_name is profile.picture is None
-
-
-def test_account_id_is_the_key_if_spotify_sends_one() -> None:
     assert parse(id="test-user", account_id="immutable").account_key == "immutable"
     for absent in (None, ""):
         assert parse(id="test-user", account_id=absent).account_key == "id:test-user"
@@ -34,29 +31,20 @@ def test_the_whole_profile_is_kept_as_spotify_sent_it() -> None:
     assert Profile.parse(text).text == text
 
 
-@pytest.mark.parametrize("user_id", ["#?/%+", "<b>\"'&", "👩‍🎤", "\u202eabc", "x" * 2045, "\x00"])
-def test_an_unusual_id_is_accepted(user_id: str) -> None:
-    assert parse(id=user_id).id == user_id
-
-
-@pytest.mark.parametrize("user_id", [None, "", 7, 1.5, True, [], {}, "x" * 2049, "é" * 1025, "\ud800"])
-def test_an_id_that_is_not_text_or_cannot_be_a_key_is_rejected(user_id: Any) -> None:
-    with pytest.raises(ProfileInvalid):
-        parse(id=user_id, account_id="fine")
-
-
-@pytest.mark.parametrize("account_id", [7, True, 0, [], {}, "x" * 2049, "\udfff"])
-def test_an_account_id_that_cannot_be_a_key_is_rejected(account_id: Any) -> None:
-    with pytest.raises(ProfileInvalid):
-        parse(id="test-user", account_id=account_id)
+@pytest.mark.parametrize("value", [7, True, [], "x" * 2049, "é" * 1025, "\ud800"])
+def test_an_id_or_account_id_that_is_not_text_or_cannot_be_a_key_is_rejected(value: Any) -> None:
+    for profile in ({"id": value, "account_id": "fine"}, {"id": "fine", "account_id": value}):
+        with pytest.raises(ProfileInvalid):
+            parse(**profile)
 
 
 def test_the_length_limit_of_a_key_includes_its_prefix() -> None:
+    assert parse(id="x" * 2045).id == "x" * 2045
     with pytest.raises(ProfileInvalid):
         parse(id="x" * 2046)
 
 
-@pytest.mark.parametrize("text", ["", "null", "[]", '"id"', "7", "{", "{}", "[" * 100_000, "9" * 5000])
+@pytest.mark.parametrize("text", ["", "null", "[]", "{}", "[" * 100_000, "9" * 5000])
 def test_text_that_is_not_a_profile_is_rejected(text: str) -> None:
     with pytest.raises(ProfileInvalid):
         Profile.parse(text)
@@ -70,15 +58,10 @@ def test_text_that_is_not_a_profile_is_rejected(text: str) -> None:
         ("http://i.scdn.co/image/ab", False, False),
         ("https://evil.example/x", False, False),
         ("https://i.scdn.co@evil.example/x", False, False),
-        ("https://i.scdn.co:8443/x", False, False),
         ("javascript:alert(1)", False, False),
-        ("https://[", False, False),
         ("https://i.scdn.co/a b\n", False, False),
         (f"{SIMULATOR}/_simulator/pictures/pia.svg", False, True),
         (f"{SIMULATOR}0/pia.svg", False, False),
-        (f"{SIMULATOR}@evil.example/pia.svg", False, False),
-        (f"{SIMULATOR}/pia.svg\n", False, False),
-        ("http://127.0.0.1/pia.svg", False, False),
     ],
 )
 def test_only_pictures_on_hosts_of_spotify_or_of_the_simulator_in_use_are_shown(
@@ -90,12 +73,5 @@ def test_only_pictures_on_hosts_of_spotify_or_of_the_simulator_in_use_are_shown(
 
 
 def test_the_first_usable_picture_is_shown() -> None:
-    images = [
-        "odd",
-        {},
-        {"url": 7},
-        {"url": None},
-        {"url": "https://i.scdn.co/1"},
-        {"url": "https://i.scdn.co/2"},
-    ]
+    images = ["odd", {}, {"url": 7}, {"url": "https://i.scdn.co/1"}, {"url": "https://i.scdn.co/2"}]
     assert parse(id="x", images=images).picture == "https://i.scdn.co/1"

@@ -53,14 +53,6 @@ def quietly(_: str) -> None:
     """Print nothing."""
 
 
-def test_a_key_is_created_once_and_kept(stored: Secrets) -> None:
-    key, fallbacks = keys(stored)
-    assert (len(key), fallbacks) == (64, [])
-    assert list(stored.store({"SPOTIFY_CLIENT_ID": "0" * 32})) == ["SPOTIFY_CLIENT_ID"]
-    assert list(stored.store({"SPOTIFY_CLIENT_ID": "0" * 32})) == []
-    assert keys(stored) == (key, [])
-
-
 def test_every_instance_accepts_a_key_before_any_signs_with_it(stored: Secrets) -> None:
     old, _ = keys(stored)
     waits: list[float] = []
@@ -80,21 +72,6 @@ def test_every_instance_accepts_a_key_before_any_signs_with_it(stored: Secrets) 
 
 class Interrupted(Exception):
     pass
-
-
-def test_a_rotation_interrupted_while_waiting_creates_no_second_key(stored: Secrets) -> None:
-    old, _ = keys(stored)
-
-    def interrupt(_: float) -> None:
-        raise Interrupted
-
-    with pytest.raises(Interrupted):
-        stored.rotate(quietly, interrupt)
-    _, (new, *_) = keys(stored)
-    waits: list[float] = []
-    stored.rotate(quietly, waits.append)
-    assert keys(stored) == (new, [old])
-    assert waits[0] <= secrets.KNOWN_EVERYWHERE
 
 
 @pytest.mark.parametrize("writes", [1, 2])
@@ -128,18 +105,3 @@ def test_only_the_most_recent_keys_are_accepted(stored: Secrets) -> None:
         created.append(keys(stored)[0])
     assert len(set(created)) == len(created)
     assert keys(stored) == (created[-1], created[-2 : -2 - secrets.MOST_FALLBACKS : -1])
-
-
-def test_ending_all_sessions_deletes_the_old_keys(stored: Secrets) -> None:
-    old, _ = keys(stored)
-    stored.rotate(quietly, lambda _: None)
-    stored.end_sessions()
-    new, accepted = keys(stored)
-    assert (new == old, accepted) == (False, [])
-
-
-def test_a_key_that_does_not_exist_cannot_be_rotated(stored: Secrets) -> None:
-    stored.delete()
-    with pytest.raises(Stop) as stop:
-        stored.rotate(quietly)
-    assert stop.value.problems[0].command == "make deploy STAGE=dev"

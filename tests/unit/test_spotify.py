@@ -14,7 +14,7 @@ import pytest
 from werkzeug.serving import make_server, make_ssl_devcert
 
 from chalicelib import errors, transport
-from chalicelib.config import EVERY_SCOPE, Config
+from chalicelib.config import Config
 from chalicelib.deadline import Deadline
 from chalicelib.profile import Profile
 from chalicelib.spotify import Spotify, Tokens
@@ -72,11 +72,10 @@ def test_a_code_is_exchanged_with_its_verifier_and_a_token_refreshed_both_with_b
     }
 
 
-@pytest.mark.parametrize("token_type", [{}, {"token_type": "bearer"}, {"token_type": "BEARER"}])
-def test_the_token_type_is_case_insensitive_and_may_be_missing(token_type: dict[str, str]) -> None:
-    """RFC 6749 §5.1: the type is case insensitive; it is required, but a response without one is harmless."""
-    body = json.dumps({"access_token": "BQ-token", **token_type}).encode()
-    assert exchange(Script([(200, JSON, body)])) == "BQ-token"
+def test_the_token_type_is_case_insensitive() -> None:
+    """RFC 6749 §5.1. A response without one is harmless."""
+    body = b'{"access_token": "BQ-token", "token_type": "BEARER"}'
+    assert exchange(Script([(200, JSON, body)])) == exchange(Script([response()])) == "BQ-token"
 
 
 def test_the_profile_is_requested_with_the_token() -> None:
@@ -98,40 +97,31 @@ def test_a_cookie_from_one_login_is_not_sent_with_the_next() -> None:
 
 
 @pytest.mark.promise("J3")
-def test_proxy_variables_and_netrc_are_ignored(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: pytest.TempPathFactory
-) -> None:
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+def test_proxy_variables_and_netrc_are_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
-    netrc = f"{tmp_path}/netrc"
-    with open(netrc, "w", encoding="ascii") as file:  # noqa: PTH123
-        file.write("machine 127.0.0.1 login other password other\n")
-    monkeypatch.setenv("NETRC", netrc)
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login other password other\n")
+    monkeypatch.setenv("NETRC", str(netrc))
     script = Script([ME])
     fetch_profile(script)
     assert script.requests[0].headers["Authorization"] == "Bearer BQ-token"
 
 
 @pytest.mark.promise("J3")
-@pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_a_redirect_is_not_followed(status: int) -> None:
+def test_a_redirect_is_not_followed() -> None:
     elsewhere = Script([TOKEN])
-    script = Script([(status, {"Location": f"{elsewhere.serve()}/api/token"}, b"")])
+    script = Script([(307, {"Location": f"{elsewhere.serve()}/api/token"}, b"")])
     with pytest.raises(errors.SpotifyMalformed):
         exchange(script)
     assert elsewhere.requests == []
 
 
-@pytest.mark.parametrize("retry_after", ["0", "1"])
-def test_a_code_is_sent_again_after_a_short_rate_limit(retry_after: str) -> None:
-    script = Script([(429, {"Retry-After": retry_after}, b""), TOKEN])
+def test_a_code_is_sent_again_after_a_short_rate_limit_but_three_times_at_most_and_only_in_time() -> None:
+    limit = (429, {"Retry-After": "1"}, b"")
+    script = Script([limit, TOKEN])
     assert exchange(script) == "BQ-token"
-    first, second = script.requests
-    assert first == second
-
-
-def test_a_code_is_sent_three_times_at_most_and_not_without_time_for_a_response() -> None:
-    script = Script([(429, {"Retry-After": "1"}, b"")])
+    assert script.requests[0] == script.requests[1]
+    script = Script([limit])
     with pytest.raises(errors.SpotifyRateLimited):
         exchange(script)
     assert len(script.requests) == 3
@@ -146,14 +136,9 @@ def test_a_code_is_sent_three_times_at_most_and_not_without_time_for_a_response(
     ("path", "endpoint"),
     [
         ("/v1/me", "me"),
-        ("/v1/users/pia.premium", "users"),
         ("/v1/users/pia.premium/", "users"),
         ("/v1/users/pia?x=/v1/pia", "users"),
-        ("/v1/playlists/pia/items?limit=5", "playlists"),
-        ("/v1/me/following/contains?ids=pia", "me"),
         ("/v1/search?q=pia", "search"),
-        ("/v1/search#pia", "search"),
-        ("/v1", ""),
     ],
 )
 def test_a_failure_names_the_endpoint_without_the_id_of_anyone(
@@ -180,12 +165,9 @@ QUOTA = b'{"error": {"status": 429, "reason": "QUOTA_EXCEEDED"}}'
         ("3600", 3600, b"", "spotify_rate_limited"),
         ("3", 3, b"", "spotify_rate_limited"),
         ("999999999", 86_400, b"", "spotify_rate_limited"),
-        ("-1", 30, b"", "spotify_rate_limited"),
-        ("soon", 30, b"", "spotify_rate_limited"),
         ("٣", 30, b"", "spotify_rate_limited"),
         (None, 30, QUOTA, "spotify_quota_exceeded"),
         ("3600", 3600, QUOTA, "spotify_quota_exceeded"),
-        (None, 30, b'{"error": {"status": 429, "reason": ["QUOTA_EXCEEDED"]}}', "spotify_rate_limited"),
         (None, 30, b'{"error": "QUOTA_EXCEEDED"}', "spotify_rate_limited"),
     ],
 )
@@ -204,18 +186,16 @@ def test_a_long_retry_after_is_reported_at_once(
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(0, "1 second"), (1, "1 second"), (119, "119 seconds"), (121, "3 minutes"), (86_400, "24 hours")],
+    [(0, "1 second"), (119, "119 seconds"), (121, "3 minutes"), (86_400, "24 hours")],
 )
 def test_the_wait_after_a_rate_limit_is_shown_in_ordinary_units(seconds: int, words: str) -> None:
     assert errors.SpotifyRateLimited("me 429", seconds).remedy == f"Log in again in {words}."
 
 
-@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip bomb"])
-def test_a_response_over_256_kb_is_rejected(packed: bool) -> None:
-    large = b"x" * 10_000_000
-    headers, content = ({"Content-Encoding": "gzip"}, gzip.compress(large)) if packed else ({}, large)
+def test_a_small_response_that_unpacks_to_more_than_256_kb_is_rejected() -> None:
+    bomb = gzip.compress(b"x" * 10_000_000)
     with pytest.raises(errors.SpotifyMalformed):
-        fetch_profile(Script([(200, headers, content)]))
+        fetch_profile(Script([(200, {"Content-Encoding": "gzip"}, bomb)]))
 
 
 @pytest.mark.promise("J3")
@@ -252,11 +232,10 @@ class TestTokens:
     @pytest.mark.parametrize(
         ("sent", "kept"),
         [
-            ({}, ("AQ-old", "user-top-read")),
             ({"refresh_token": "AQ-new", "scope": "user-read-email"}, ("AQ-new", "user-read-email")),
             ({"refresh_token": ["AQ"], "scope": 7}, ("AQ-old", "user-top-read")),
         ],
-        ids=["none", "new ones", "odd ones"],
+        ids=["new ones", "odd ones"],
     )
     def test_refresh_token_and_scope_stay_unless_spotify_sends_new_ones(
         self, sent: dict[str, object], kept: tuple[str, str]
@@ -295,32 +274,15 @@ class TestTokens:
         assert failure.value.detail == "token deadline", "nor is it sent again after a failure to connect"
 
     @pytest.mark.parametrize(
-        ("document", "lifetime"),
-        [
-            ({"expires_in": 3600}, 3600),
-            ({"expires_in": 600}, 600),
-            ({"expires_in": 86400}, 86400),
-            ({"expires_in": 599}, 3600),
-            ({"expires_in": 86401}, 3600),
-            ({"expires_in": -1}, 3600),
-            ({"expires_in": "1800"}, 3600),
-            ({"expires_in": None}, 3600),
-            ({}, 3600),
-        ],
+        ("sent", "lifetime"), [(600, 600), (86400, 86400), (599, 3600), (86401, 3600), ("1800", 3600)]
     )
     def test_the_lifetime_counts_from_before_the_request_and_an_odd_one_is_an_hour(
-        self, document: dict[str, object], lifetime: int
+        self, sent: object, lifetime: int
     ) -> None:
         before = int(time.time())
-        tokens = self.refresh(response(**document))
+        tokens = self.refresh(response(expires_in=sent))
         assert tokens
         assert before + lifetime <= tokens.ends <= int(time.time()) + lifetime
-
-    def test_odd_refresh_tokens_and_scopes_count_as_missing(self) -> None:
-        script = Script([response(refresh_token=["AQ"], scope=7)])
-        tokens = client(script.serve()).exchange("c", "v", "u")
-        assert tokens.refresh_token == ""
-        assert tokens.scope == EVERY_SCOPE
 
     @pytest.mark.promise("M2")
     def test_a_repr_shows_no_token(self) -> None:

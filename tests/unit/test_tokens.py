@@ -9,7 +9,7 @@ import json
 import logging
 import threading
 import time
-import uuid
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
@@ -18,7 +18,6 @@ import pytest
 import requests
 from chalice import Chalice
 from chalice.app import Request as ChaliceRequest
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from chalicelib import services, tokens, vault, web
 from chalicelib.config import EVERY_SCOPE, Config
@@ -28,11 +27,9 @@ from chalicelib.request import Request
 from chalicelib.spotify import Tokens
 from chalicelib.tokens import KeptAccess, Parts
 from chalicelib.vault import MOST_REMEMBERED, Memory, Owner
-from local.aws import CREDENTIALS, create_key
 from simulator.loopback import serve
 from simulator.spotify import Application, create_app
-from tests.support.cloud import Fault
-from tests.support.cloud import Service as FaultyDynamoDB
+from tests.support.cloud import Fault, Service
 from tests.support.gateway import STAGE_URL, GatewayVisitor, event, reply_of
 from tests.support.kept import Kept
 from tests.support.table import Table
@@ -40,7 +37,6 @@ from tests.support.visitor import Reply
 
 PIA = "7h3pr3m1uml1573n3r0000"
 TOP = "user-top-read"
-THROTTLED = Fault(400, "ThrottlingException")
 PERSISTENT = 9
 """More faults in a row than there are attempts at a call."""
 
@@ -48,7 +44,7 @@ PERSISTENT = 9
 class Visitor(GatewayVisitor):
     """A visitor of the app with a route that shows an access token, as a fork would use one."""
 
-    def __init__(self, kept: Kept, aws: FaultyDynamoDB, spotify: str) -> None:
+    def __init__(self, kept: Kept, aws: Service, spotify: str) -> None:
         super().__init__()
         self.kept = kept
         self.aws = aws
@@ -95,33 +91,15 @@ def application() -> Application:
     return Application(redirect_uris=(f"{STAGE_URL}/callback",))
 
 
-@pytest.fixture(scope="module")
-def server() -> tuple[FaultyDynamoDB, dict[str, str]]:
-    """DynamoDB and KMS in which faults can be injected, and the settings for a table and a key of theirs."""
-    aws = FaultyDynamoDB(DomainDispatcherApplication(create_backend_app))
-    name, alias = f"users-{uuid.uuid4()}", f"alias/{uuid.uuid4()}"
-    url = aws.serve(name)
-    create_key(url, alias)
-    return aws, {"USERS_TABLE": name, "TOKENS_KMS_ALIAS": alias, "AWS_ENDPOINT_URL": url, **CREDENTIALS}
-
-
 @pytest.fixture
-def visitor(
-    settings: dict[str, str],
-    application: Application,
-    server: tuple[FaultyDynamoDB, dict[str, str]],
-    monkeypatch: pytest.MonkeyPatch,
-) -> Visitor:
+def visitor(aws: Service, application: Application, monkeypatch: pytest.MonkeyPatch) -> Visitor:
     """A visitor without cookies. Spotify is this test's own, and the table is empty."""
-    (aws, own), spotify = server, serve(create_app(application))
-    for variable, value in {**own, "SPOTIFY_ACCOUNTS_URL": spotify, "SPOTIFY_API_URL": spotify}.items():
-        monkeypatch.setenv(variable, value)
-    aws.faults.clear()
-    table = Table()
-    table.name = own["USERS_TABLE"]
-    for item in table.items():
-        table.delete(item["account_id"]["S"])
-    return Visitor(Kept(table, boto3.client("kms"), own["TOKENS_KMS_ALIAS"]), aws, spotify)
+    table, spotify = Table(), serve(create_app(application))
+    alias = f"alias/{table.name}"
+    monkeypatch.setenv("TOKENS_KMS_ALIAS", alias)
+    monkeypatch.setenv("SPOTIFY_ACCOUNTS_URL", spotify)
+    monkeypatch.setenv("SPOTIFY_API_URL", spotify)
+    return Visitor(Kept(table, boto3.client("kms"), alias), aws, spotify)
 
 
 @pytest.fixture
@@ -178,17 +156,10 @@ class TestStoring:
         assert memory.get(owner, ciphertext) is None
         assert memory.get(other_owner, b"x")
 
-    @pytest.mark.promise("M1")
-    def test_a_login_while_off_removes_tokens_and_lease(
+    @pytest.mark.promise("M1", "M7")
+    def test_a_login_replaces_the_tokens_or_removes_them_while_off_and_ends_a_lease(
         self, logged_in: Visitor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        logged_in.kept.change(PIA, refreshing={"N": "1"})
-        monkeypatch.delenv("TOKENS_KMS_ALIAS")
-        logged_in.log_in()
-        assert not {"tokens", "refreshing"} & set(logged_in.kept.item(PIA))
-
-    @pytest.mark.promise("M7")
-    def test_a_login_replaces_the_tokens_and_ends_a_lease(self, logged_in: Visitor) -> None:
         before = logged_in.kept.item(PIA)
         logged_in.kept.change(PIA, refreshing={"N": "1"})
         logged_in.log_in()
@@ -196,13 +167,16 @@ class TestStoring:
         assert after["tokens"] != before["tokens"]
         assert "refreshing" not in after
         assert after["login_id"] == before["login_id"]
+        logged_in.kept.change(PIA, refreshing={"N": "1"})
+        monkeypatch.delenv("TOKENS_KMS_ALIAS")
+        logged_in.log_in()
+        assert not {"tokens", "refreshing"} & set(logged_in.kept.item(PIA))
 
     @pytest.mark.promise("M12")
-    @pytest.mark.parametrize("fault", [THROTTLED, Fault(400, "AccessDeniedException"), Fault(500)])
     def test_a_login_goes_on_if_its_tokens_cannot_be_encrypted_and_leaves_the_stored_ones(
-        self, logged_in: Visitor, fault: Fault, log: list[dict[str, Any]]
+        self, logged_in: Visitor, log: list[dict[str, Any]]
     ) -> None:
-        before = logged_in.kept.item(PIA)
+        before, fault = logged_in.kept.item(PIA), Fault(400, "AccessDeniedException")
         logged_in.aws.faults["Encrypt"] = [fault] * PERSISTENT
         assert logged_in.log_in().status == 307
         assert logged_in.kept.item(PIA)["tokens"] == before["tokens"]
@@ -275,18 +249,6 @@ class TestUsing:
         visitor.get(visitor.agree(visitor.get(login).location))
         assert visitor.token(scope=TOP).status == 200
 
-    def test_a_user_without_tokens_gets_the_page_and_stays_logged_in(
-        self, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        alias = visitor.kept.alias
-        monkeypatch.delenv("TOKENS_KMS_ALIAS")
-        visitor.log_in()
-        monkeypatch.setenv("TOKENS_KMS_ALIAS", alias)
-        assert visitor.token().status == 403
-        assert visitor.token("application/json").status == 403
-        assert visitor.aws.calls == ["GetItem"]
-        assert visitor.see_id() == "pia.premium"
-
     @pytest.mark.promise("M3")
     def test_a_ciphertext_of_another_user_is_not_used(self, logged_in: Visitor) -> None:
         pia, own = logged_in.kept.item(PIA)["tokens"], "account-of-other"
@@ -297,31 +259,14 @@ class TestUsing:
         assert logged_in.kept.item(own)["tokens"] == pia, "and not removed"
 
     @pytest.mark.promise("M3")
-    def test_a_ciphertext_of_another_table_is_not_used(
-        self, logged_in: Visitor, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        item, name = logged_in.kept.item(PIA), f"users-{uuid.uuid4()}"
-        boto3.client("dynamodb").create_table(
-            TableName=name,
-            BillingMode="PAY_PER_REQUEST",
-            KeySchema=[{"AttributeName": "account_id", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "account_id", "AttributeType": "S"}],
-        )
-        monkeypatch.setenv("USERS_TABLE", name)
-        logged_in.kept.table.name = name
-        logged_in.kept.table.put(item)
-        forget()
-        assert logged_in.see_id() == "pia.premium"
-        assert logged_in.token().status == 403
-
-    @pytest.mark.promise("M3")
-    def test_a_ciphertext_of_another_key_is_not_used(self, logged_in: Visitor) -> None:
-        kms, context = boto3.client("kms"), {"table": logged_in.kept.table.name}
-        other, text = kms.create_key()["KeyMetadata"]["KeyId"], json.dumps(logged_in.kept.read(PIA))
-        sealed = kms.encrypt(KeyId=other, Plaintext=text, EncryptionContext=context)
-        logged_in.kept.change(PIA, tokens={"B": sealed["CiphertextBlob"]})
-        forget()
-        assert logged_in.token().status == 503, "it would be 403 with KMS's own error code"
+    def test_a_ciphertext_of_another_table_or_key_is_not_used(self, logged_in: Visitor) -> None:
+        kms, kept = boto3.client("kms"), logged_in.kept
+        other, text = kms.create_key()["KeyMetadata"]["KeyId"], json.dumps(kept.read(PIA))
+        for key, table, status in ((kept.alias, "another", 403), (other, kept.table.name, 503)):
+            sealed = kms.encrypt(KeyId=key, Plaintext=text, EncryptionContext={"table": table})
+            kept.change(PIA, tokens={"B": sealed["CiphertextBlob"]})
+            forget()
+            assert logged_in.token().status == status, "with KMS's own error code, 403 for the key too"
 
     @pytest.mark.promise("M3")
     @pytest.mark.parametrize("in_memory", [True, False])
@@ -336,29 +281,21 @@ class TestUsing:
         assert logged_in.token().status == 403
         assert (logged_in.refreshes, logged_in.kept.item(PIA)) == (0, before)
 
-    @pytest.mark.parametrize(
-        "changes", [{"extra": 1}, {"ends": "soon"}, {"scope": None}, {"client_id": None}]
-    )
-    def test_tokens_that_another_version_wrote_give_no_access_until_the_next_login(
+    @pytest.mark.parametrize("changes", [{"extra": 1}, {"ends": "soon"}, {"client_id": None}])
+    def test_tokens_that_another_version_wrote_or_that_are_no_ciphertext_give_no_access_until_the_next_login(
         self, logged_in: Visitor, changes: dict[str, Any]
     ) -> None:
         logged_in.kept.write(PIA, **changes)
         assert logged_in.token(scope=TOP).status == 403
+        for damaged in ({"S": "text"}, {"B": b"not a ciphertext"}):
+            logged_in.kept.change(PIA, tokens=damaged)
+            assert logged_in.token().status == 403
+        assert logged_in.see_id() == "pia.premium"
         logged_in.log_in()
         assert logged_in.token(scope=TOP).status == 200
 
-    @pytest.mark.parametrize("tokens", [{"S": "text"}, {"B": b"not a ciphertext"}, {"N": "1"}])
-    def test_an_attribute_that_the_app_did_not_write_gives_no_access(
-        self, logged_in: Visitor, tokens: dict[str, Any]
-    ) -> None:
-        logged_in.kept.change(PIA, tokens=tokens)
-        assert logged_in.token().status == 403
-        assert logged_in.see_id() == "pia.premium"
-
     @pytest.mark.promise("M12")
-    @pytest.mark.parametrize(
-        "code", ["ThrottlingException", "AccessDeniedException", "DisabledException", "NotFoundException"]
-    )
+    @pytest.mark.parametrize("code", ["ThrottlingException", "DisabledException"])
     def test_a_key_that_cannot_be_used_is_a_page_and_the_home_page_and_logout_work(
         self, logged_in: Visitor, code: str, log: list[dict[str, Any]]
     ) -> None:
@@ -396,9 +333,7 @@ def _request(visitor: Visitor) -> Request:
 
 class TestRefreshing:
     @pytest.mark.promise("M13")
-    @pytest.mark.parametrize(
-        ("seconds_left", "refreshes"), [(310, 0), (299, 1), (1, 1), (-1, 1), (-99999, 1)]
-    )
+    @pytest.mark.parametrize(("seconds_left", "refreshes"), [(310, 0), (299, 1), (-1, 1)])
     def test_a_token_is_refreshed_in_its_last_five_minutes(
         self, logged_in: Visitor, seconds_left: int, refreshes: int
     ) -> None:
@@ -461,15 +396,13 @@ class TestRefreshing:
     def test_a_wrong_client_secret_removes_nothing_and_logs_no_one_out(
         self, logged_in: Visitor, monkeypatch: pytest.MonkeyPatch, log: list[dict[str, Any]]
     ) -> None:
+        logged_in.kept.age(PIA, 30)
         with monkeypatch.context() as wrong:
             wrong.setenv("SPOTIFY_CLIENT_SECRET", "wrong")
-            for seconds_left in (30, 20, 10):
-                logged_in.kept.age(PIA, seconds_left)
-                logged_in.kept.change(PIA, refreshing=None)
-                assert logged_in.token().status == 500
-                assert log[-1]["event"] == "configuration"
-                assert log[-1]["settings"] == ["SPOTIFY_CLIENT_ID", "SPOTIFY_CLIENT_SECRET"]
-                assert logged_in.see_id() == "pia.premium"
+            assert logged_in.token().status == 500
+            assert log[-1]["event"] == "configuration"
+            assert log[-1]["settings"] == ["SPOTIFY_CLIENT_ID", "SPOTIFY_CLIENT_SECRET"]
+            assert logged_in.see_id() == "pia.premium"
         logged_in.kept.change(PIA, refreshing=None)
         assert logged_in.token().status == 200
 
@@ -479,10 +412,7 @@ class TestRefreshing:
         [
             ({"status": "429", "retry_after": "7"}, 7),
             ({"status": "429", "retry_after": "3600"}, 60),
-            ({"status": "429"}, 30),
-            ({"status": "503"}, 5),
             ({"status": "200", "body": "nonsense"}, 5),
-            ({"status": "400", "body": '{"error": "invalid_request"}'}, 5),
         ],
     )
     def test_a_failure_at_spotify_is_a_page_and_the_next_request_does_not_repeat_it(
@@ -572,17 +502,6 @@ class TestRefreshing:
         assert logged_in.refreshes == 1
 
     @pytest.mark.promise("M5")
-    def test_a_request_waits_for_the_holder_of_a_lease_and_takes_over_once_it_has_expired(
-        self, logged_in: Visitor
-    ) -> None:
-        logged_in.kept.age(PIA)
-        logged_in.kept.change(PIA, refreshing={"N": f"{time.time_ns() // 1000 + 600_000}.5"})
-        started = time.monotonic()
-        assert logged_in.token().status == 200
-        assert time.monotonic() - started > 0.5
-        assert logged_in.refreshes == 1
-
-    @pytest.mark.promise("M5")
     def test_a_lease_outlasts_the_longest_refresh_of_its_holder(self, logged_in: Visitor) -> None:
         logged_in.kept.age(PIA)
         user = services.current_user(_request(logged_in))
@@ -618,7 +537,7 @@ class TestRefreshing:
         """Have every write fail after the one that takes the lease, so that the lease stays."""
         visitor.aws.faults["UpdateItem"] = [Fault(passes=True), *[Fault(500)] * PERSISTENT]
 
-    @pytest.mark.parametrize("refreshing", [{"NULL": True}, {"S": "9"}, {"N": "1e30"}, {"N": "-1"}])
+    @pytest.mark.parametrize("refreshing", [{"S": "9"}, {"N": "1e30"}])
     def test_a_lease_that_the_app_did_not_write_does_not_count(
         self, logged_in: Visitor, refreshing: dict[str, Any]
     ) -> None:
@@ -637,22 +556,6 @@ class TestRefreshing:
         assert logged_in.refreshes == 0
         assert "refreshing" not in logged_in.kept.item(PIA)
 
-    @pytest.mark.promise("M11")
-    def test_a_refresh_is_not_sent_if_lease_and_decryption_leave_too_little_time(
-        self, logged_in: Visitor, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(tokens, "NEEDED_SECONDS", 0.0)
-        logged_in.kept.age(PIA)
-        before, user = logged_in.kept.item(PIA)["tokens"], services.current_user(_request(logged_in))
-        assert user
-        user.deadline = Deadline(time.monotonic() + 9.4)
-        with pytest.raises(AccessDelayed) as failure:
-            services.access_token(user)
-        assert failure.value.detail == "spotify_timeout token deadline"
-        assert (logged_in.refreshes, logged_in.kept.item(PIA)["tokens"]) == (0, before)
-        logged_in.kept.change(PIA, refreshing=None)
-        assert logged_in.token().status == 200
-
     @pytest.mark.promise("M5")
     def test_a_request_that_has_waited_too_long_is_a_503_until_the_lease_expires(
         self, logged_in: Visitor, monkeypatch: pytest.MonkeyPatch
@@ -664,52 +567,43 @@ class TestRefreshing:
         assert reply.status == 503
         assert 8 <= int(reply.headers["retry-after"]) <= 15
         assert logged_in.refreshes == 0
+        logged_in.kept.change(PIA, refreshing={"N": f"{time.time_ns() // 1000 - 1}.5"})
+        assert logged_in.token().status == 200
 
     @pytest.mark.promise("M6", "M13")
     @pytest.mark.parametrize("status", ["200", "503", "400"])
     def test_a_logout_during_a_refresh_is_final_however_the_refresh_ends(
         self, logged_in: Visitor, status: str
     ) -> None:
-        logged_in.kept.age(PIA)
-        body = {"body": '{"error": "invalid_grant"}'} if status == "400" else {}
-        logged_in.ask("fail", status=status, delay="0.3", **body)
-
-        def log_out_meanwhile() -> None:
-            while logged_in.refreshes == 0:
-                time.sleep(0.02)
-            logged_in.kept.table.delete(PIA)
-
-        logout = threading.Thread(target=log_out_meanwhile)
-        logout.start()
-        assert logged_in.token().location == f"{STAGE_URL}/login?return_to=%2Ftoken"
-        logout.join()
+        reply = self.refresh(logged_in, status, lambda: logged_in.kept.table.delete(PIA))
+        assert reply.location == f"{STAGE_URL}/login?return_to=%2Ftoken"
         assert logged_in.kept.table.items() == []
 
     @pytest.mark.promise("M7")
-    def test_the_tokens_of_a_login_during_a_refresh_that_is_rejected_stay(self, logged_in: Visitor) -> None:
-        logged_in.kept.age(PIA)
-        logged_in.ask("fail", status="400", delay="1", body='{"error": "invalid_grant"}')
+    @pytest.mark.parametrize("status", ["200", "503", "400"])
+    def test_a_login_during_a_refresh_wins_however_the_refresh_ends(
+        self, logged_in: Visitor, status: str
+    ) -> None:
+        newer = {"access_token": "BQ-newer", "refresh_token": "AQ-newer", "ends": int(time.time()) + 3600}
+        assert self.refresh(logged_in, status, lambda: logged_in.kept.write(PIA, **newer)).text == "BQ-newer"
+        assert logged_in.kept.read(PIA)["refresh_token"] == "AQ-newer"
 
-        def log_in_meanwhile() -> None:
-            while logged_in.refreshes == 0:
+    def refresh(self, visitor: Visitor, status: str, meanwhile: Callable[[], None]) -> Reply:
+        """Open /token. While Spotify takes long for a response with that status, something else happens."""
+        visitor.kept.age(PIA)
+        body = {"body": '{"error": "invalid_grant"}'} if status == "400" else {}
+        visitor.ask("fail", status=status, delay="0.3", **body)
+
+        def act() -> None:
+            while visitor.refreshes == 0:
                 time.sleep(0.02)
-            GatewayVisitor().log_in()
+            meanwhile()
 
-        login = threading.Thread(target=log_in_meanwhile)
-        login.start()
-        token = logged_in.token().text
-        login.join()
-        assert token == logged_in.kept.read(PIA)["access_token"]
-
-    @pytest.mark.promise("M6")
-    def test_a_logout_while_a_request_waits_sends_it_to_log_in(self, logged_in: Visitor) -> None:
-        logged_in.kept.age(PIA)
-        logged_in.kept.change(PIA, refreshing={"N": f"{time.time_ns() // 1000 + 15_000_000}.5"})
-        logout = threading.Timer(0.5, logged_in.kept.table.delete, [PIA])
-        logout.start()
-        assert logged_in.token().location == f"{STAGE_URL}/login?return_to=%2Ftoken"
-        logout.join()
-        assert logged_in.kept.table.items() == []
+        other = threading.Thread(target=act)
+        other.start()
+        reply = visitor.token()
+        other.join()
+        return reply
 
     def test_a_request_does_not_wait_while_its_token_can_still_be_used(self, logged_in: Visitor) -> None:
         logged_in.kept.age(PIA, 90)

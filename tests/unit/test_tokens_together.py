@@ -14,7 +14,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -30,10 +30,11 @@ from moto.dynamodb.models import dynamodb_backends
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPResponse
 
-from chalicelib import aws, errors, tokens
+from chalicelib import aws, tokens
 from chalicelib.claims import Claims
 from chalicelib.config import Config
 from chalicelib.deadline import Deadline
+from chalicelib.errors import AccessDelayed, AccessEnded, KeyUnavailable, LoginRequired, UsersUnavailable
 from chalicelib.profile import Profile
 from chalicelib.sessions import User
 from chalicelib.spotify import Spotify, Tokens
@@ -65,14 +66,7 @@ FAILED = ClientError(
     {"Error": {"Code": "InternalServerError"}, "ResponseMetadata": {"HTTPStatusCode": 500}},  # type: ignore[typeddict-item]
     "call",
 )
-OUTCOMES = (
-    str,
-    errors.LoginRequired,
-    errors.AccessEnded,
-    errors.AccessDelayed,
-    errors.KeyUnavailable,
-    errors.UsersUnavailable,
-)
+OUTCOMES = (str, LoginRequired, AccessEnded, AccessDelayed, KeyUnavailable, UsersUnavailable)
 
 
 class Killed(BaseException):
@@ -178,12 +172,7 @@ def sleep(seconds: float, stock: Callable[[float], None] = time.sleep) -> None:
 @pytest.fixture(scope="module", autouse=True)
 def emulated() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch, mock_aws():
-        for name, value in {
-            "ACCESS_KEY_ID": "x",
-            "SECRET_ACCESS_KEY": "x",
-            "DEFAULT_REGION": REGION,
-        }.items():
-            patch.setenv(f"AWS_{name}", value)
+        patch.setenv("AWS_DEFAULT_REGION", REGION)
         StoredTable().create()
         kms = boto3.client("kms")
         kms.create_alias(AliasName=ALIAS, TargetKeyId=kms.create_key()["KeyMetadata"]["KeyId"])
@@ -217,26 +206,17 @@ class Scene:
     deleted: bool = False
     renewed_login: str = ""
     """The refresh token of the second login, once that is stored."""
-    disturbed: bool = False
-    """Whether a call has failed or an actor was killed."""
 
     def __post_init__(self) -> None:
         self.key = str(uuid.uuid4())
-        self.spotify, self.dynamodb, self.kms = (
-            spotify(rotates=self.rotates),
-            client("dynamodb"),
-            client("kms"),
-        )
+        self.spotify = spotify(rotates=self.rotates)
+        self.dynamodb, self.kms = client("dynamodb"), client("kms")
         self.profile = Profile.parse(json.dumps({"id": self.key, "account_id": self.key}))
         first = self.agree()
-        self.old = Tokens(
-            first.access_token, first.refresh_token, first.scope, int(time.time()) + self.seconds_left
-        )
+        self.old = replace(first, ends=int(time.time()) + self.seconds_left)
         sealed = self.vault(self.kms, Memory()).seal(self.key, self.old)
-        self.login_id = Users(lambda: self.dynamodb, TABLE, self.deadline()).remember(
-            self.profile, None, sealed
-        )
-
+        users = Users(lambda: self.dynamodb, TABLE, self.deadline())
+        self.login_id = users.remember(self.profile, None, sealed)
         if self.withdrawn:
             self.spotify.test_client().post("/_simulator/revoke", data={"user_id": self.key})
 
@@ -275,7 +255,7 @@ class Scene:
             found = users.find(session)
             actor.read_after_logout = self.deleted and not self.renewed_login
             if found is None:
-                raise errors.LoginRequired
+                raise LoginRequired
             user = User(found.profile, 0, self.login_id, self.deadline(), found.tokens)
 
             def connect(deadline: Deadline) -> Parts:
@@ -301,9 +281,8 @@ class Scene:
 
         def act(actor: Actor) -> str:
             sealed = self.vault(Client(self.kms, actor), Memory()).seal(self.key, again)
-            Users(lambda: Client(self.dynamodb, actor), TABLE, self.deadline()).remember(
-                self.profile, None, sealed
-            )
+            users = Users(lambda: Client(self.dynamodb, actor), TABLE, self.deadline())
+            users.remember(self.profile, None, sealed)
             return again.refresh_token
 
         return Actor("login", act)
@@ -315,21 +294,13 @@ class Scene:
         return dict(found.to_json()["Attributes"]) if found else {}
 
     def stored(self) -> Tokens | None:
-        sealed = self.dynamodb.get_item(TableName=TABLE, Key={"account_id": {"S": self.key}})["Item"][
-            "tokens"
-        ]
-        return self.vault(self.kms, Memory()).open(self.key, sealed["B"])
+        item = StoredTable().get(self.key) or {}
+        return self.vault(self.kms, Memory()).open(self.key, item["tokens"]["B"])
 
     def end_lease(self) -> None:
         """Let time pass until a lease is over, as it does only once its holder is no more."""
         if "refreshing" in self.item():
-            key, past = {"account_id": {"S": self.key}}, {":past": {"N": "1"}}
-            self.dynamodb.update_item(
-                TableName=TABLE,
-                Key=key,
-                UpdateExpression="SET refreshing = :past",
-                ExpressionAttributeValues=past,
-            )
+            StoredTable().put({**(StoredTable().get(self.key) or {}), "refreshing": {"N": "1"}})
 
     @property
     def holders(self) -> list[Actor]:
@@ -361,7 +332,7 @@ def play(scene: Scene, data: st.DataObject, faults: int) -> None:
         before, call = scene.item(), actor.next_call
         if call == "POST" and before.get("tokens"):
             assert scene.holders in ([], [actor]), "another request holds the lease"
-        faults, scene.disturbed = faults - (order != "go"), scene.disturbed or order != "go"
+        faults -= order != "go"
         actor.order(order)
         if call != "sleep":
             after = scene.item()
@@ -384,9 +355,8 @@ def check(scene: Scene) -> None:
     for actor in refreshers:
         assert actor.killed or isinstance(actor.outcome, OUTCOMES), actor.outcome
         if isinstance(actor.outcome, str):
-            assert scene.is_valid(actor.outcome) or (
-                scene.withdrawn and actor.outcome == scene.old.access_token
-            )
+            withdrawn = scene.withdrawn and actor.outcome == scene.old.access_token
+            assert withdrawn or scene.is_valid(actor.outcome)
             assert not actor.read_after_logout
     if scene.deleted and not scene.renewed_login:
         assert scene.item() == {}, "a logout is final"
