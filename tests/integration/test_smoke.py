@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 import subprocess
-import time
 
 from deploy import PROJECT
-from deploy.smoke import Site
 from tests.support.servers import clean_environment, free_port, python
 from tests.support.world import World
 
@@ -39,11 +37,3 @@ def test_smoke_says_if_nothing_responds() -> None:
     done = smoke(f"http://127.0.0.1:{free_port()}")
     assert done.returncode == 2
     assert "did not respond.\nStart the app:\n    make run\n" in done.stdout
-
-
-def test_smoke_sends_no_more_requests_per_second_than_its_rate(world: World) -> None:
-    site = Site(world.home, rate=50)
-    began = time.monotonic()
-    for _ in range(11):
-        site.send("/login")
-    assert time.monotonic() - began >= 0.2
