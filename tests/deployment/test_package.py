@@ -42,6 +42,7 @@ def files(package: Path) -> dict[str, bytes]:
         return {entry.filename: archive.read(entry) for entry in archive.infolist()}
 
 
+@pytest.mark.promise("K2")
 def test_the_package_contains_the_app_chalice_and_the_pinned_libraries_and_nothing_else(
     files: dict[str, bytes],
 ) -> None:
@@ -199,7 +200,6 @@ def test_hidden_files_are_not_packaged(checkout: Path, tmp_path: Path) -> None:
             lambda path: path.symlink_to("missing"),
             "Could not read chalicelib/a.py: No such file or directory.",
         ),
-        (".chalice/config.json", lambda path: path.write_text("{"), "A file in .chalice/ is unusable: "),
     ],
 )
 def test_a_file_that_cannot_be_packaged_is_named(
@@ -211,26 +211,3 @@ def test_a_file_that_cannot_be_packaged_is_named(
         bundle.bundle("dev", tmp_path / "build")
     (problem,) = stopped.value.problems
     assert problem.what.startswith(reason)
-
-
-@pytest.mark.promise("K2")
-def test_the_zip_of_plain_chalice_contains_the_app_and_the_pinned_wheels_and_nothing_else(
-    checkout: Path,
-) -> None:
-    shutil.copytree(
-        PROJECT / "chalicelib", checkout / "chalicelib", ignore=shutil.ignore_patterns("__pycache__")
-    )
-    environment = clean_environment({"AWS_DEFAULT_REGION": "eu-west-1"})
-    subprocess.run([bundle.CHALICE, "package", "out"], cwd=checkout, env=environment, check=True)
-    with zipfile.ZipFile(checkout / "out" / "deployment.zip") as archive:
-        names = {entry.filename for entry in archive.infolist() if not entry.is_dir()}
-        assert sum(entry.compress_size for entry in archive.infolist()) < 1_000_000, "Lambda provides boto3"
-    pinned = re.findall(r"^([\w-]+)==([\w.]+)", (PROJECT / "requirements.txt").read_text(), re.MULTILINE)
-    wheels = {name.replace("-", "_") for name, _ in pinned}
-    about = {f"{name.replace('-', '_')}-{version}.dist-info" for name, version in pinned}
-    assert {name.partition("/")[0] for name in names} == {"app.py", "chalice", "chalicelib"} | wheels | about
-    chalice = {name for name in names if name.startswith("chalice/")}
-    assert chalice == {"chalice/__init__.py", "chalice/app.py"}
-    own = (path for path in (checkout / "chalicelib").rglob("*") if path.is_file())
-    sources = {path.relative_to(checkout).as_posix() for path in own}
-    assert {name for name in names if name.startswith("chalicelib/")} == sources
