@@ -13,5 +13,4 @@ __all__ = ["browser", "page", "table", "world"]
 
 @pytest.fixture(scope="session")
 def frontend(world: World) -> str:
-    """The URL of the listed front end."""
     return serve(front_end(world.home), world.frontend_port)

@@ -223,7 +223,7 @@ def test_a_profile_that_cannot_sign_in_is_reported_with_the_command_that_signs_i
 
 
 def test_an_expired_sso_session_is_reported_with_the_command_that_renews_it(
-    signed_out: pytest.MonkeyPatch, tmp_path: Path
+    account: Emulator, tmp_path: Path
 ) -> None:
     cache = tmp_path / ".aws" / "sso" / "cache"
     cache.mkdir(parents=True)
@@ -231,9 +231,10 @@ def test_an_expired_sso_session_is_reported_with_the_command_that_renews_it(
     (cache / f"{hashlib.sha1(b'x').hexdigest()}.json").write_text(json.dumps(expired))
     config = f"[default]\nsso_session = x\n{SSO}\n[sso-session x]\n{SSO}\n"
     (tmp_path / ".aws" / "config").write_text(config)
-    with pytest.raises(Stop, match="Signing in to AWS failed: Error when retrieving token") as stop:
-        Account.current()
-    assert stop.value.problems[0].command == "aws sso login"
+    unset = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
+    failed = account.deploy("doctor", "dev", HOME=str(tmp_path), **unset)
+    assert "- Signing in to AWS failed: Error when retrieving token from sso" in failed.stdout
+    assert "        aws sso login\n" in failed.stdout
 
 
 def test_two_regions_in_the_environment_are_reported(here: Account, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,7 +289,6 @@ def test_a_deployment_that_never_redirects_is_reported_with_the_last_response() 
 
 @pytest.fixture
 def key(account: Emulator, here: Account) -> Key:
-    """The key of a stage that keeps access."""
     account.edit({"TOKENS_KMS_ALIAS": ALIAS})
     key = Key(Stage.load("dev", account.checkout), here)
     key.create()

@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -37,7 +36,6 @@ LIBRARIES = {
 
 @pytest.fixture(scope="module")
 def files(package: Path) -> dict[str, bytes]:
-    """The contents of the zip, by name."""
     with zipfile.ZipFile(package) as archive:
         return {entry.filename: archive.read(entry) for entry in archive.infolist()}
 
@@ -49,7 +47,7 @@ def test_the_package_contains_the_app_chalice_and_the_pinned_libraries_and_nothi
     tops = {name.partition("/")[0] for name in files}
     about = {name for name in tops if name.endswith(".dist-info")}
     assert tops - about == {"app.py", "chalice", "chalicelib", "__pycache__"} | LIBRARIES
-    pins = "".join((PROJECT / path).read_text() for path in ("requirements.txt", "requirements/dev.txt"))
+    pins = "".join((PROJECT / path).read_text() for path in ("requirements.txt", "requirements/aws.txt"))
     for name in about:
         library, version = name.removesuffix(".dist-info").split("-")
         assert re.search(rf"^{library.replace('_', '[-_]')}=={re.escape(version)} ", pins, re.MULTILINE), name
@@ -190,24 +188,8 @@ def test_hidden_files_are_not_packaged(checkout: Path, tmp_path: Path) -> None:
     assert list((tmp_path / "build" / ".chalice").glob(".*")) == []
 
 
-@pytest.mark.parametrize(
-    ("path", "spoil", "reason"),
-    [
-        ("app.py", lambda path: path.write_bytes(b"\xff"), "Could not read app.py: it is not UTF-8."),
-        ("chalicelib/a.css", lambda path: path.mkdir(), "Could not read chalicelib/a.css: Is a directory."),
-        (
-            "chalicelib/a.py",
-            lambda path: path.symlink_to("missing"),
-            "Could not read chalicelib/a.py: No such file or directory.",
-        ),
-    ],
-)
-def test_a_file_that_cannot_be_packaged_is_named(
-    checkout: Path, tmp_path: Path, path: str, spoil: Callable[[Path], None], reason: str
-) -> None:
+def test_a_file_that_cannot_be_packaged_is_named(checkout: Path, tmp_path: Path) -> None:
+    (checkout / "app.py").write_bytes(b"\xff")
     (checkout / "chalicelib").mkdir()
-    spoil(checkout / path)
-    with pytest.raises(Stop) as stopped:
+    with pytest.raises(Stop, match=r"Could not read app\.py: it is not UTF-8\."):
         bundle.bundle("dev", tmp_path / "build")
-    (problem,) = stopped.value.problems
-    assert problem.what.startswith(reason)

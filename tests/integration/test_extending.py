@@ -75,7 +75,6 @@ TO_THE_SIMULATOR = """\
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of the app that a test can change."""
     shutil.copytree(PROJECT / "chalicelib", tmp_path / "chalicelib")
     shutil.copy(PROJECT / "app.py", tmp_path)
     return tmp_path

@@ -43,7 +43,6 @@ def front_end(server: str) -> WSGIApplication:
 
 
 def forwarding(url: str) -> WSGIApplication:
-    """A proxy of a server on this machine."""
 
     @Request.application
     def forward(request: Request) -> Response:

@@ -23,8 +23,6 @@ def client(endpoint_url: str | None, **arguments: Any) -> DynamoDBClient:
 
 
 class Table:
-    """Reads and changes the items of the users table with boto3."""
-
     name = TABLE
 
     def __init__(self, **arguments: Any) -> None:
