@@ -453,17 +453,10 @@ def damage(aws: Emulator) -> list[str]:
     logs.delete_log_group(logGroupName=f"/aws/lambda/{FUNCTION}")
     cloudwatch.delete_alarms(AlarmNames=[f"{FUNCTION}-errors", f"{FUNCTION}-5xx"])
     (alarm,) = cloudwatch.describe_alarms(AlarmNames=[f"{FUNCTION}-throttles"])["MetricAlarms"]
-    kept = (
-        "AlarmName",
-        "Namespace",
-        "MetricName",
-        "Statistic",
-        "Period",
-        "EvaluationPeriods",
-        "ComparisonOperator",
-        "Dimensions",
+    kept = "AlarmName Namespace MetricName Statistic Period EvaluationPeriods ComparisonOperator Dimensions"
+    cloudwatch.put_metric_alarm(
+        **{name: alarm[name] for name in kept.split()}, Threshold=1e9, OKActions=[TOPIC]
     )
-    cloudwatch.put_metric_alarm(**{name: alarm[name] for name in kept}, Threshold=1e9, OKActions=[TOPIC])
     ssm.delete_parameter(Name=f"{PATH}/SECRET_KEY")
     aws.put("SPOTIFY_REDIRECT_URI", f"{aws.url}/elsewhere/callback")
     aws.put("TOKENS_KMS_ALIAS", "alias/mine")

@@ -20,18 +20,8 @@ from deploy.stage import Stage, Stop
 from tests.support.runtime import PYTHON
 from tests.support.servers import clean_environment, python
 
-LIBRARIES = {
-    "botocore",
-    "certifi",
-    "dateutil",
-    "idna",
-    "itsdangerous",
-    "jmespath",
-    "markupsafe",
-    "requests",
-    "six.py",
-    "urllib3",
-}
+LIBRARIES = {"botocore", "certifi", "dateutil", "idna", "itsdangerous", "jmespath", "markupsafe", "requests"}
+LIBRARIES |= {"six.py", "urllib3"}
 
 
 @pytest.fixture(scope="module")
