@@ -40,7 +40,7 @@ screenshots: .venv/ready ## Take screenshots of every page, and update those in 
 
 define NEEDS_CHROMIUM
 import sys
-from tests.support.chromium import PATH
+from tests.support.browser import PATH
 sys.exit(not PATH and """make screenshots needs Chromium, but none is installed. On Debian, install it:
 
     sudo apt-get install chromium

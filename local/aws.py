@@ -1,4 +1,8 @@
-"""DynamoDB and KMS in memory: moto, behind a guard that rejects requests from web pages."""
+"""DynamoDB and KMS in memory: moto, behind a guard that rejects requests from web pages.
+
+It is the emulation for `make run`, which starts at once and needs no other program, and whose table must survive a
+restart of the app. The tests between processes share it.
+"""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def settings(monkeypatch: pytest.MonkeyPatch, spotify: str) -> dict[str, str]:
 
 @pytest.fixture
 def table(settings: dict[str, str]) -> Iterator[Table]:
-    """An empty users table in an emulated AWS."""
+    """An empty users table. moto emulates AWS inside botocore: without a server, each test can have its own."""
     with mock_aws():
         table = Table()
         table.create()

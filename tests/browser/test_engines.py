@@ -13,7 +13,7 @@ import requests
 
 from tests.browser.test_frontend import LINK, LOADED
 from tests.support.engines import ENGINES, Engine, missing
-from tests.support.frontend import EVERY_CHARACTER, certificate, over_tls, returned, served
+from tests.support.frontend import EVERY_CHARACTER, certificate, forwarding, returned, serve_tls
 from tests.support.servers import free_port
 from tests.support.table import Table
 from tests.support.world import World, running_world
@@ -28,8 +28,15 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
         yield started
 
 
+def log_in(engine: Engine, url: str) -> None:
+    """Log in from a page, as a user without a picture."""
+    engine.open(url)
+    agree(engine)
+
+
 def agree(engine: Engine) -> None:
-    """Agree at the simulated Spotify, as a user without a picture."""
+    """Follow the link to the simulated Spotify, and agree."""
+    engine.click("Log in with Spotify")
     engine.wait_for("!!document.querySelector('input[value=development]')")
     engine.run("document.querySelector('input[value=development]').checked = true")
     engine.click("Agree")
@@ -39,98 +46,72 @@ def shows(text: str) -> str:
     return f"document.readyState == 'complete' && document.body.innerText.includes('{text}')"
 
 
-def test_a_user_logs_in_and_out_here_and_on_a_front_end(engine: Engine, world: World, table: Table) -> None:
-    engine.open(world.home)
-    engine.click("Log in with Spotify")
-    agree(engine)
+@pytest.mark.promise("E5")
+def test_a_user_logs_in_and_out_here_and_on_a_front_end_whose_link_was_loaded_in_advance(
+    engine: Engine, world: World, table: Table, frontend: str
+) -> None:
+    log_in(engine, world.home)
     engine.wait_for(f"location.href == '{world.home}/' && {shows('Log out')}")
     engine.run("location.reload()")
     engine.wait_for(shows("User ID: 31deva"))
-    with served(world.home, world.frontend_port) as frontend:
-        start = f"{frontend}/artist/Guns%20N'%20Roses?genre=rock|pop"
-        engine.open(start)
-        engine.wait_for(shows("Hello, "))
-        engine.click("Log out")
-        engine.wait_for(f"location.href == {json.dumps(start)} && {shows('You are not logged in.')}")
-        assert table.items() == []
-        engine.click("Log in with Spotify")
-        agree(engine)
-        engine.wait_for(f"location.href == {json.dumps(start)} && {shows('Hello, ')}")
-        engine.open(world.home)
-        engine.click("Log out")
-        engine.wait_for(shows("User ID: None"))
+    start = f"{frontend}/artist/Guns%20N'%20Roses?genre=rock|pop"
+    engine.open(start)
+    engine.wait_for(shows("Hello, "))
+    url = "document.getElementById('logout').href"
+    engine.run(f"({LINK})({url})")
+    engine.wait_for(f"({LOADED})({url})")
+    assert len(table.items()) == 1
+    engine.click("Log out")
+    engine.wait_for(f"location.href == {json.dumps(start)} && {shows('You are not logged in.')}")
+    assert table.items() == []
+    agree(engine)
+    engine.wait_for(f"location.href == {json.dumps(start)} && {shows('Hello, ')}")
+    engine.open(world.home)
+    engine.click("Log out")
+    engine.wait_for(shows("User ID: None"))
     assert table.items() == []
 
 
 @pytest.mark.promise("E4")
-@pytest.mark.parametrize("route", ["login", "logout"])
 def test_the_page_that_asks_asks_again_when_it_is_reloaded(
-    engine: Engine, world: World, table: Table, route: str
+    engine: Engine, world: World, table: Table
 ) -> None:
     """WebKit reloads it with `Sec-Fetch-Site: none`, as if its address had been typed."""
-    engine.open(world.home)
-    engine.click("Log in with Spotify")
-    agree(engine)
+    log_in(engine, world.home)
     engine.wait_for(shows("Log out"))
-    engine.open(world.spotify.replace("127.0.0.1", "localhost") + "/authorize")
-    engine.run(f"location.href = '{world.home}/{route}'")
-    question = {"login": "Log in again?", "logout": "Log out?"}[route]
-    engine.wait_for(shows(question))
-    engine.reload()
-    engine.wait_for(shows(question))
-    assert len(table.items()) == 1
-    engine.click("Cancel")
-    engine.wait_for(f"location.href == '{world.home}/' && {shows('User ID: 31deva')}")
-    engine.click("Log out")
-    engine.wait_for(shows("User ID: None"))
+    for route, question in (("login", "Log in again?"), ("logout", "Log out?")):
+        engine.open(world.spotify.replace("127.0.0.1", "localhost") + "/authorize")
+        engine.run(f"location.href = '{world.home}/{route}'")
+        engine.wait_for(shows(question))
+        engine.reload()
+        engine.wait_for(shows(question))
+        assert len(table.items()) == 1
+        engine.click("Cancel")
+        engine.wait_for(f"location.href == '{world.home}/' && {shows('User ID: 31deva')}")
 
 
 @pytest.mark.promise("L1")
-def test_a_url_with_every_character_returns_as_this_browser_shows_it(engine: Engine, world: World) -> None:
-    with served(world.home, world.frontend_port) as frontend:
-        engine.open(frontend + EVERY_CHARACTER)
-        engine.wait_for(shows("You are not logged in."))
-        shown = engine.run("return location.href")
-        logout = f"{world.home}/logout?return_to={quote(shown, safe='')}"
-        sent = requests.get(logout, allow_redirects=False, timeout=30).headers["Location"]
-        assert sent == returned(shown)
-        engine.open(world.home)
-        engine.open(logout)
-        engine.wait_for(f"location.href == {json.dumps(sent)} && {shows('You are not logged in.')}")
-
-
-@pytest.mark.promise("E5")
-def test_a_link_that_was_loaded_in_advance_works_once_it_is_followed(
-    engine: Engine, world: World, table: Table
+def test_a_url_with_every_character_returns_as_this_browser_shows_it(
+    engine: Engine, world: World, frontend: str
 ) -> None:
+    engine.open(frontend + EVERY_CHARACTER)
+    engine.wait_for(shows("You are not logged in."))
+    shown = engine.run("return location.href")
+    logout = f"{world.home}/logout?return_to={quote(shown, safe='')}"
+    sent = requests.get(logout, allow_redirects=False, timeout=30).headers["Location"]
+    assert sent == returned(shown)
     engine.open(world.home)
-    engine.click("Log in with Spotify")
-    agree(engine)
-    engine.wait_for(shows("Log out"))
-    with served(world.home, world.frontend_port) as frontend:
-        engine.open(frontend)
-        engine.wait_for(shows("Hello, "))
-        url = "document.getElementById('logout').href"
-        engine.run(f"({LINK})({url})")
-        engine.wait_for(f"({LOADED})({url})")
-        assert len(table.items()) == 1
-        engine.click("Log out")
-        engine.wait_for(shows("You are not logged in."))
-    assert table.items() == []
+    engine.open(logout)
+    engine.wait_for(f"location.href == {json.dumps(sent)} && {shows('You are not logged in.')}")
 
 
 @pytest.mark.promise("E8")
-def test_back_after_a_logout_over_https_shows_no_personal_data(engine: Engine, tmp_path: Path) -> None:
+def test_back_after_a_logout_over_https_shows_no_personal_data(engine: Engine) -> None:
     port = free_port()
     home = f"https://127.0.0.1:{port}"
-    pem, _ = certificate(tmp_path, "127.0.0.1")
-    with (
-        running_world({"SPOTIFY_REDIRECT_URI": f"{home}/callback", "FRONTEND_ORIGINS": ""}) as world,
-        over_tls(int(world.home.rpartition(":")[2]), pem, port),
-    ):
-        engine.open(home)
-        engine.click("Log in with Spotify")
-        agree(engine)
+    with running_world({"SPOTIFY_REDIRECT_URI": f"{home}/callback", "FRONTEND_ORIGINS": ""}) as world:
+        serve_tls(forwarding(world.home), certificate("127.0.0.1")[0], port)
+        log_in(engine, home)
         engine.wait_for(shows("User ID: 31deva"))
         engine.open(f"{home}/callback")  # WebKit would load a page again after one of another origin
         engine.open(f"{home}/logout")

@@ -15,7 +15,6 @@ from tests.support.deployment import Emulator, emulator
 
 @pytest.fixture(scope="session")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The zip that `make package STAGE=dev` builds."""
     return bundle.package("dev", tmp_path_factory.mktemp("bundle"))
 
 

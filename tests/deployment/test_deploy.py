@@ -65,19 +65,16 @@ def aws(account: Emulator) -> Emulator:
 
 @pytest.fixture(scope="module")
 def commit(aws: Emulator) -> str:
-    """The only commit of the checkout."""
     return aws.commit()
 
 
 @pytest.fixture(scope="module")
 def first(aws: Emulator, commit: str) -> subprocess.CompletedProcess[str]:
-    """The first deployment that succeeds."""
     return aws.deploy("deploy", "dev")
 
 
 @pytest.fixture
 def deployed(aws: Emulator, first: subprocess.CompletedProcess[str]) -> Emulator:
-    """The account with the deployed app."""
     assert first.returncode == 0, first.stdout
     return aws
 
@@ -172,22 +169,14 @@ def test_a_visitor_can_log_in_at_the_deployed_url_and_access_is_kept_encrypted(d
 
 def test_every_resource_is_as_documented(deployed: Emulator) -> None:
     dynamodb, kms, gateway = (deployed.client(service) for service in ("dynamodb", "kms", "apigateway"))
-    tags = {"app": "spotify-login", "stage": "dev"}
     table = dynamodb.describe_table(TableName=TABLE)["Table"]
-    assert table["KeySchema"] == [{"AttributeName": "account_id", "KeyType": "HASH"}]
     assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
     assert table["DeletionProtectionEnabled"] is True
     assert table["SSEDescription"]["Status"] == "ENABLED"
-    lifetime = dynamodb.describe_time_to_live(TableName=TABLE)["TimeToLiveDescription"]
-    assert lifetime == {"TimeToLiveStatus": "ENABLED", "AttributeName": "expires_at"}
-    listed = dynamodb.list_tags_of_resource(ResourceArn=table["TableArn"])["Tags"]
-    assert {tag["Key"]: tag["Value"] for tag in listed} == tags
     key = kms.describe_key(KeyId=ALIAS)["KeyMetadata"]
     assert (key["KeySpec"], key["KeyUsage"]) == ("SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT")
     assert (key["KeyState"], key["Origin"], key["MultiRegion"]) == ("Enabled", "AWS_KMS", False)
     assert key["Description"] == f"Encrypts the Spotify tokens in table {TABLE}"
-    listed = kms.list_resource_tags(KeyId=key["KeyId"])["Tags"]
-    assert {tag["TagKey"]: tag["TagValue"] for tag in listed} == tags
     assert kms.get_key_rotation_status(KeyId=key["KeyId"])["KeyRotationEnabled"] is False
     (group,) = deployed.client("logs").describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{FUNCTION}")[
         "logGroups"
@@ -258,23 +247,16 @@ def test_the_role_allows_only_its_policy_and_use_of_no_other_key(deployed: Emula
             kms.decrypt(KeyId=name, CiphertextBlob=sealed, EncryptionContext=context)["Plaintext"]
             == b"tokens"
         )
-    unnamed = owner.create_key()["KeyMetadata"]["KeyId"]
     other = deployed.key("alias/spotify-login-prod")
     foreign = owner.encrypt(KeyId=other, Plaintext=b"x")["CiphertextBlob"]
     beyond: list[Callable[[], Any]] = [
         lambda: dynamodb.scan(TableName=TABLE),
-        lambda: dynamodb.put_item(TableName=TABLE, Item=key),
         lambda: dynamodb.get_item(TableName="spotify-login-users-prod", Key=key),
         lambda: ssm.get_parameters_by_path(Path="/spotify-login/prod"),
-        lambda: ssm.put_parameter(Name=f"{PATH}/SECRET_KEY", Value="x", Overwrite=True),
-        lambda: kms.encrypt(KeyId=unnamed, Plaintext=b"x"),
         lambda: kms.encrypt(KeyId=other, Plaintext=b"x"),
         lambda: kms.encrypt(KeyId="alias/spotify-login-prod", Plaintext=b"x"),
         lambda: kms.decrypt(CiphertextBlob=foreign),
-        lambda: kms.decrypt(KeyId="alias/spotify-login-prod", CiphertextBlob=foreign),
         lambda: kms.generate_data_key(KeyId=ALIAS, KeySpec="AES_256"),
-        lambda: kms.create_alias(AliasName="alias/x", TargetKeyId=own),
-        lambda: kms.disable_key(KeyId=own),
         lambda: kms.schedule_key_deletion(KeyId=own),
     ]
     for call in beyond:
@@ -471,17 +453,10 @@ def damage(aws: Emulator) -> list[str]:
     logs.delete_log_group(logGroupName=f"/aws/lambda/{FUNCTION}")
     cloudwatch.delete_alarms(AlarmNames=[f"{FUNCTION}-errors", f"{FUNCTION}-5xx"])
     (alarm,) = cloudwatch.describe_alarms(AlarmNames=[f"{FUNCTION}-throttles"])["MetricAlarms"]
-    kept = (
-        "AlarmName",
-        "Namespace",
-        "MetricName",
-        "Statistic",
-        "Period",
-        "EvaluationPeriods",
-        "ComparisonOperator",
-        "Dimensions",
+    kept = "AlarmName Namespace MetricName Statistic Period EvaluationPeriods ComparisonOperator Dimensions"
+    cloudwatch.put_metric_alarm(
+        **{name: alarm[name] for name in kept.split()}, Threshold=1e9, OKActions=[TOPIC]
     )
-    cloudwatch.put_metric_alarm(**{name: alarm[name] for name in kept}, Threshold=1e9, OKActions=[TOPIC])
     ssm.delete_parameter(Name=f"{PATH}/SECRET_KEY")
     aws.put("SPOTIFY_REDIRECT_URI", f"{aws.url}/elsewhere/callback")
     aws.put("TOKENS_KMS_ALIAS", "alias/mine")

@@ -1,4 +1,4 @@
-"""What `make deploy` and the other commands reject, or report, before they change anything."""
+"""What `make deploy` and the other commands reject, or report, before they change anything; and the KMS key."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from flask import Flask
 from deploy import PROJECT
 from deploy.__main__ import READY, wait_for
 from deploy.account import Account
+from deploy.key import Key
 from deploy.resources import Resources
 from deploy.stage import Stage, Stop
 from deploy.table import Table
@@ -71,12 +72,6 @@ def test_doctor_needs_no_client_id_and_secret_before_the_first_deployment(accoun
     assert "        read -rs SPOTIFY_CLIENT_SECRET && export SPOTIFY_CLIENT_SECRET\n" in done.stdout
 
 
-def test_an_unknown_stage_is_rejected(account: Emulator) -> None:
-    failed = account.deploy("destroy", "pord")
-    assert failed.returncode == 1
-    assert failed.stdout == "There is no stage 'pord' in .chalice/config.json.\n    Use one of: dev, prod.\n"
-
-
 @pytest.mark.parametrize(
     ("break_it", "message"),
     [
@@ -85,8 +80,6 @@ def test_an_unknown_stage_is_rejected(account: Emulator) -> None:
             lambda config: config["throttling"].update(rate="many"),
             "could not convert string to float: 'many'",
         ),
-        (lambda config: config["throttling"].update(burst=0), "throttling must be positive"),
-        (lambda config: config["stages"]["dev"].pop("iam_policy_file"), "'iam_policy_file' is missing"),
         (lambda config: config["stages"]["dev"].update(iam_policy_file="x.json"), "No such file"),
         (
             lambda config: config["environment_variables"].update(TOKENS_KMS_ALIAS="alias/aws/dynamodb"),
@@ -107,6 +100,13 @@ def test_an_unusable_configuration_is_reported(
         Stage.load("dev", tmp_path)
 
 
+def delete_table(account: Emulator) -> None:
+    dynamodb = account.client("dynamodb")
+    dynamodb.get_waiter("table_exists").wait(TableName=TABLE, WaiterConfig={"Delay": 1})
+    dynamodb.delete_table(TableName=TABLE)
+    dynamodb.get_waiter("table_not_exists").wait(TableName=TABLE, WaiterConfig={"Delay": 1})
+
+
 def create_table(account: Emulator, key: str = "account_id", **tags: str) -> None:
     account.client("dynamodb").create_table(
         TableName=TABLE,
@@ -118,24 +118,17 @@ def create_table(account: Emulator, key: str = "account_id", **tags: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("key", "tags"),
-    [
-        ("account_id", {}),
-        ("account_id", {"app": "another", "stage": "dev"}),
-        ("id", {"app": "spotify-login", "stage": "dev"}),
-    ],
+    ("key", "stage"), [("account_id", "prod"), ("id", "dev")], ids=["another stage", "another key"]
 )
 def test_a_table_of_another_app_is_neither_used_nor_deleted(
-    account: Emulator, here: Account, key: str, tags: dict[str, str]
+    account: Emulator, here: Account, key: str, stage: str
 ) -> None:
-    create_table(account, key, **tags)
-    table, dynamodb = Table(Stage.load("dev"), here), account.client("dynamodb")
+    create_table(account, key, app="spotify-login", stage=stage)
+    table = Table(Stage.load("dev"), here)
     for use in (table.describe, table.existing, table.create, table.delete):
         with pytest.raises(Stop, match="is not this stage's: it has other tags or another key"):
             use()
-    dynamodb.get_waiter("table_exists").wait(TableName=TABLE, WaiterConfig={"Delay": 1})
-    dynamodb.delete_table(TableName=TABLE)
-    dynamodb.get_waiter("table_not_exists").wait(TableName=TABLE, WaiterConfig={"Delay": 1})
+    delete_table(account)
 
 
 def test_every_command_rejects_a_table_and_a_key_of_another_app(account: Emulator) -> None:
@@ -152,8 +145,8 @@ def test_every_command_rejects_a_table_and_a_key_of_another_app(account: Emulato
         assert "Traceback" not in failed.stdout
     assert account.resources() == before
     account.edit({"TOKENS_KMS_ALIAS": ""})
-    account.client("dynamodb").delete_table(TableName=TABLE)
-    account.client("dynamodb").get_waiter("table_not_exists").wait(TableName=TABLE, WaiterConfig={"Delay": 1})
+    account.client("kms").delete_alias(AliasName=ALIAS)
+    delete_table(account)
 
 
 def test_deleting_a_table_waits_for_a_change_of_it(account: Emulator, here: Account) -> None:
@@ -214,9 +207,7 @@ SSO = "sso_region = eu-west-1\nsso_account_id = 1\nsso_role_name = x\nsso_start_
         ("", "Unable to locate credentials", "aws login"),
         (SSO, "Error loading SSO Token", "aws sso login"),
         ("login_session = x", "Error loading login session token", "aws login"),
-        ("role_arn = x\nsource_profile = missing", 'The source_profile "missing"', "aws login"),
         ("credential_process = /missing", "[Errno 2] No such file or directory: '/missing'", "aws login"),
-        ("credential_process = echo x", "Expecting value", "aws login"),
     ],
 )
 def test_a_profile_that_cannot_sign_in_is_reported_with_the_command_that_signs_it_in(
@@ -294,3 +285,91 @@ def test_a_deployment_waits_for_several_redirects_in_a_row() -> None:
 def test_a_deployment_that_never_redirects_is_reported_with_the_last_response() -> None:
     with pytest.raises(Stop, match="/login did not redirect to Spotify: status 404"):
         wait_for(serve(Flask("empty")), seconds=1.0)
+
+
+@pytest.fixture
+def key(account: Emulator, here: Account) -> Key:
+    account.edit({"TOKENS_KMS_ALIAS": ALIAS})
+    key = Key(Stage.load("dev", account.checkout), here)
+    key.create()
+    return key
+
+
+@pytest.fixture
+def kms(account: Emulator) -> Any:
+    return account.client("kms")
+
+
+def test_a_disabled_key_is_enabled_again(key: Key, kms: Any) -> None:
+    own = key.describe()["KeyId"]
+    kms.disable_key(KeyId=own)
+    assert key.faults() == [f"The state of key {ALIAS} is Disabled, not Enabled"]
+    assert key.create() is False
+    assert (key.describe()["KeyId"], key.faults()) == (own, [])
+
+
+def test_a_key_keeps_its_tokens_when_its_alias_changes(key: Key, kms: Any) -> None:
+    own = key.describe()["KeyId"]
+    kms.delete_alias(AliasName=ALIAS)
+    assert key.faults() == [f"Key {ALIAS} does not exist"]
+    assert own in key.existing()[0]
+    assert key.create() is True
+    assert key.describe()["KeyId"] == own
+
+
+def test_a_key_that_the_deployer_must_not_read_is_not_used(
+    account: Emulator, key: Key, kms: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = key.describe()["KeyId"]
+    kms.delete_alias(AliasName=ALIAS)
+    denied = {"Effect": "Deny", "Principal": "*", "Action": "kms:*", "Resource": "*"}
+    kept = kms.get_key_policy(KeyId=own)["Policy"]
+    kms.put_key_policy(KeyId=own, Policy=json.dumps({"Statement": [denied]}))
+    for name, value in account.user_denied("kms:ReEncrypt").items():
+        monkeypatch.setenv(name, value)
+    assert Key(Stage.load("dev", account.checkout), Account.current()).existing() == []
+    kms.put_key_policy(KeyId=own, Policy=kept)
+
+
+@pytest.mark.parametrize(
+    ("stage", "use"),
+    [
+        ("dev", {"KeySpec": "HMAC_256", "KeyUsage": "GENERATE_VERIFY_MAC"}),
+        ("prod", {}),
+    ],
+    ids=["another kind", "another stage"],
+)
+def test_a_key_of_another_kind_or_stage_is_not_used(
+    key: Key, kms: Any, stage: str, use: dict[str, str]
+) -> None:
+    own = key.describe()["KeyId"]
+    tags = [{"TagKey": "app", "TagValue": "spotify-login"}, {"TagKey": "stage", "TagValue": stage}]
+    other = kms.create_key(Tags=tags, **use)["KeyMetadata"]["KeyId"]
+    kms.update_alias(AliasName=ALIAS, TargetKeyId=other)
+    for call in (key.describe, key.existing, key.create, key.delete):
+        with pytest.raises(Stop, match="it has other tags, or is not for symmetric encryption"):
+            call()
+    assert kms.describe_key(KeyId=other)["KeyMetadata"]["KeyState"] == "Enabled"
+    kms.update_alias(AliasName=ALIAS, TargetKeyId=own)
+    kms.schedule_key_deletion(KeyId=other)
+
+
+def test_a_deletion_that_was_interrupted_is_completed_and_then_another_key_is_created(
+    key: Key, kms: Any
+) -> None:
+    own = key.describe()["KeyId"]
+    kms.schedule_key_deletion(KeyId=own)  # and then its alias could not be deleted
+    key.delete()
+    assert key.existing() == []
+    assert key.create() is True
+    assert key.describe()["KeyId"] != own
+
+
+def test_a_stage_without_an_alias_calls_no_kms(
+    account: Emulator, here: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in account.user_denied("kms:*").items():
+        monkeypatch.setenv(name, value)
+    off = Key(Stage.load("prod", account.checkout), Account.current())
+    assert (off.alias, off.describe(), off.existing(), off.faults(), off.create()) == ("", {}, [], [], False)
+    off.delete()

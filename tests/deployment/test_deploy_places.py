@@ -75,7 +75,6 @@ def test_a_role_that_two_regions_share_is_kept_while_the_other_region_uses_it(aw
 
 
 def rename(aws: Emulator, before: str, after: str) -> None:
-    """Rename the app everywhere."""
     for path in (aws.checkout / "app.py", *(aws.checkout / ".chalice").glob("*.json")):
         path.write_text(path.read_text().replace(before, after))
 

@@ -10,17 +10,17 @@ from pathlib import Path
 import certifi
 import pytest
 
+from local.aws import connection
 from simulator.spotify import Application
 from tests.support import tls
 from tests.support.cloud import Cloud, cloud
 from tests.support.runtime import PYTHON, FunctionVisitor, function
-from tests.support.table import TABLE
+from tests.support.table import Table
 from tests.support.world import SECRET_KEY
 
 
 @pytest.fixture(scope="module")
 def aws() -> Cloud:
-    """The services that the function calls."""
     return cloud(SECRET_KEY)
 
 
@@ -71,7 +71,7 @@ def test_only_the_first_login_opens_connections_and_no_route_makes_a_needless_ca
         assert counted() == (["POST /authorize", "POST /api/token", "GET /v1/me", "UpdateItem"], 0, 0)
         events = {json.loads(line)["event"] for line in started.log.splitlines()}
     assert events == {"login", "logout"}, "the log has no other lines"
-    (item,) = aws.client("dynamodb").scan(TableName=TABLE)["Items"]
+    (item,) = Table(**connection(aws.environment["AWS_ENDPOINT_URL"])).items()
     size = sum(len(name) + len("".join(next(iter(value.values()))).encode()) for name, value in item.items())
     indented = json.dumps(json.loads(item["profile"]["S"]), indent=2)
     assert size + len(indented) - len(item["profile"]["S"]) < 1024, "a write unit is 1 KB, a read unit 4 KB"

@@ -16,69 +16,65 @@ from tests.support.servers import clean_environment, python
 TEXT = (PROJECT / "docs" / "extending.md").read_text(encoding="utf-8")
 PATCHES = re.findall(r"```diff\n(.*?)```", TEXT, re.DOTALL)
 ROUTE, TEKORE = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+(SCOPE,) = re.findall(r'SPOTIFY_SCOPE="([^"]+)"', TEXT)
 
-SETUP = """
+EXAMPLES = f"""
 import json
-import os
-from moto import mock_aws
-from simulator.loopback import serve
-from simulator.spotify import Application, create_app
-from tests.support.gateway import STAGE_URL, GatewayVisitor
-from tests.support.table import TABLE, Table
 
-spotify = serve(create_app(Application(redirect_uris=(f"{STAGE_URL}/callback",))))
-os.environ |= {
-    "SPOTIFY_CLIENT_ID": Application.client_id,
-    "SPOTIFY_CLIENT_SECRET": Application.client_secret,
-    "SPOTIFY_ACCOUNTS_URL": spotify,
-    "SPOTIFY_API_URL": spotify,
-    "SECRET_KEY": "a signing key that is used only in tests",
-    "USERS_TABLE": TABLE,
-    "AWS_DEFAULT_REGION": "eu-west-1",
-    "AWS_ACCESS_KEY_ID": "testing",
-    "AWS_SECRET_ACCESS_KEY": "testing",
-}
-with mock_aws():
-    Table().create()
-"""
+from tests.support.gateway import STAGE_URL
 
-SCOPE = re.findall(r'SPOTIFY_SCOPE="([^"]+)"', TEXT)[0]
 
-EXAMPLES = {
-    "more of the profile": """
-    visitor = GatewayVisitor()
-    visitor.log_in("premium")
-    assert "Subscription: premium" in visitor.get("/").words
-""",
-    "a route for logged-in users": """
-    visitor = GatewayVisitor()
+def test_the_examples(visitor, monkeypatch):
+    asked = {{"Accept": "application/json", "Sec-Fetch-Dest": "empty"}}
+    assert visitor.get("/profile", asked).status == 401
     away = visitor.get("/account").location
-    assert away == f"{STAGE_URL}/login?return_to=%2Faccount"
-    assert visitor.get(visitor.agree(visitor.get(away).location)).location == f"{STAGE_URL}/account"
-    assert "Only Pia Premium sees this." in visitor.get("/account").words
+    assert visitor.get(visitor.agree(visitor.get(away).location)).location == f"{{STAGE_URL}}/account"
+    assert "Subscription: premium" in visitor.get("/").words
+    assert json.loads(visitor.get("/profile", asked).text)["product"] == "premium"
     visitor.get("/logout")
     assert visitor.get("/account").location == away
-""",
-    "JSON for a front end": """
-    visitor = GatewayVisitor()
-    asked = {"Accept": "application/json", "Sec-Fetch-Dest": "empty"}
-    assert visitor.get("/profile", asked).status == 401
-    visitor.log_in("premium")
-    assert json.loads(visitor.get("/profile", asked).text)["product"] == "premium"
-""",
-    "other scopes": f"""
-    visitor = GatewayVisitor()
-    os.environ["SPOTIFY_SCOPE"] = {SCOPE!r}
+    monkeypatch.setenv("SPOTIFY_SCOPE", {SCOPE!r})
     assert "2 permissions" in visitor.get("/").words
-    assert visitor.log_in("premium").status == 307
+    assert visitor.log_in().status == 307
     assert visitor.see_id() == "pia.premium"
-""",
-}
+"""
+
+SHOWS_ARTISTS = """
+import json
+
+import boto3
+import requests
+
+from tests.support.gateway import STAGE_URL
+
+
+def test_the_route_shows_artists(visitor, spotify, monkeypatch):
+    monkeypatch.setenv("TOKENS_KMS_ALIAS", "alias/tokens")
+    kms = boto3.client("kms")
+    kms.create_alias(AliasName="alias/tokens", TargetKeyId=kms.create_key()["KeyMetadata"]["KeyId"])
+    away = visitor.get("/top").location
+    assert visitor.get(visitor.agree(visitor.get(away).location)).location == f"{STAGE_URL}/top"
+    artists = json.loads(visitor.get("/top").text)
+    assert len(artists) == 5 and all(isinstance(name, str) for name in artists), artists
+"""
+
+WITHDRAWS = """
+    requests.post(f"{spotify}/_simulator/expire", timeout=30)
+    assert visitor.get("/top").status == 200
+    requests.post(f"{spotify}/_simulator/revoke", data={"user_id": "pia.premium"}, timeout=30)
+    assert visitor.get("/top").status == 403
+    assert visitor.see_id() == "pia.premium"
+"""
+
+TO_THE_SIMULATOR = """\
+    import tekore._client.base
+
+    monkeypatch.setattr(tekore._client.base, "prefix", f"{spotify}/v1/")
+"""
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of the app that a test can change."""
     shutil.copytree(PROJECT / "chalicelib", tmp_path / "chalicelib")
     shutil.copy(PROJECT / "app.py", tmp_path)
     return tmp_path
@@ -104,78 +100,31 @@ def add(path: Path, lines: list[str]) -> None:
     path.write_text("\n".join([*before[:place], *added, *before[place:]]) + "\n")
 
 
+def run_tests(checkout: Path, text: str) -> None:
+    """Run a module of tests, and those of the document, with the fixtures of this project's tests."""
+    (checkout / "test_examples.py").write_text(text)
+    environment = clean_environment({"PYTHONPATH": f"{checkout}:{PROJECT}"})
+    command = python("-m", "pytest", "-p", "tests.conftest", *map(str, checkout.rglob("test_*.py")))
+    subprocess.run(command, cwd=checkout, env=environment, check=True)
+
+
 def test_the_examples_work_when_applied(checkout: Path) -> None:
-    assert len(PATCHES) == len(EXAMPLES) - 1
     for patch in PATCHES:
         for section in patch.split("--- ")[1:]:
             name, _, lines = section.partition("\n")
             add(checkout / name, lines.splitlines())
-    environment = clean_environment({"PYTHONPATH": f"{checkout}:{PROJECT}"})
-    script = SETUP + "".join(EXAMPLES.values())
-    subprocess.run(python("-c", script), cwd=checkout, env=environment, check=True)
-    tests = [str(path) for path in checkout.rglob("test_*.py")]
-    assert len(tests) == TEXT.count("\n--- tests/")
-    command = python("-m", "pytest", "-p", "tests.conftest", *tests)
-    subprocess.run(command, cwd=checkout, env=environment, check=True)
+    run_tests(checkout, EXAMPLES)
 
 
-SHOWS_ARTISTS = """
-import boto3
-
-os.environ["TOKENS_KMS_ALIAS"] = "alias/tokens"
-with mock_aws():
-    kms = boto3.client("kms")
-    kms.create_alias(AliasName="alias/tokens", TargetKeyId=kms.create_key()["KeyMetadata"]["KeyId"])
-    Table().create()
-    visitor = GatewayVisitor()
-    away = visitor.get("/top").location
-    assert visitor.get(visitor.agree(visitor.get(away).location)).location == f"{STAGE_URL}/top"
-    artists = json.loads(visitor.get("/top").text)
-    assert len(artists) == 5 and all(isinstance(name, str) for name in artists), artists
-"""
-
-WITHDRAWS = """
-    import requests
-
-    requests.post(f"{spotify}/_simulator/expire", timeout=30)
-    assert visitor.get("/top").status == 200
-    requests.post(f"{spotify}/_simulator/revoke", data={"user_id": "pia.premium"}, timeout=30)
-    assert visitor.get("/top").status == 403
-    assert visitor.see_id() == "pia.premium"
-"""
-
-TO_THE_SIMULATOR = """
-import tekore._client.base
-
-tekore._client.base.prefix = f"{spotify}/v1/"
-"""
-
-
-def show_artists(checkout: Path, script: str) -> None:
-    setup = SETUP.partition("with mock_aws")[0]
-    environment = clean_environment({"PYTHONPATH": f"{checkout}:{PROJECT}"})
-    subprocess.run(python("-c", setup + script), cwd=checkout, env=environment, check=True)
-
-
-@pytest.fixture
-def with_top(checkout: Path) -> Path:
-    """A copy of the app with docs/top.diff applied."""
+def test_the_route_of_the_patch_calls_spotify_for_the_user_with_requests_and_with_tekore(
+    checkout: Path,
+) -> None:
     fork.add_top(checkout)
-    return checkout
-
-
-def test_the_documented_route_is_the_one_in_the_patch(with_top: Path) -> None:
-    assert ROUTE.strip() in (with_top / "app.py").read_text()
-
-
-def test_a_route_calls_spotify_for_the_user(with_top: Path) -> None:
-    show_artists(with_top, SHOWS_ARTISTS + WITHDRAWS)
-
-
-def test_a_route_calls_spotify_with_tekore(with_top: Path) -> None:
-    path = with_top / "app.py"
+    path = checkout / "app.py"
     text = path.read_text()
+    assert ROUTE.strip() in text
+    run_tests(checkout, SHOWS_ARTISTS + WITHDRAWS)
     body = re.search(r"    user, spotify = services.*?\n\n\n", text, re.DOTALL)
     assert body
     path.write_text("import tekore\n" + text.replace(body[0], TEKORE + "\n\n"))
-    show_artists(with_top, TO_THE_SIMULATOR + SHOWS_ARTISTS)
+    run_tests(checkout, SHOWS_ARTISTS.replace("):\n", "):\n" + TO_THE_SIMULATOR, 1))

@@ -1,4 +1,4 @@
-"""Kept access in processes of the app, which share Spotify, DynamoDB and KMS."""
+"""Kept access in two processes of the app, which share Spotify, DynamoDB and KMS."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from tests.support.world import running_world
 
 
 @pytest.mark.promise("M4")
-def test_100_requests_over_two_processes_refresh_once(tmp_path: Path) -> None:
+def test_100_requests_refresh_once_and_a_refresh_that_fails_unseen_is_part_of_its_requests_line(
+    tmp_path: Path,
+) -> None:
     project = fork.create(tmp_path / "fork")
     with running_world({"TOKENS_KMS_ALIAS": fork.ALIAS}, apps=2, project=project, rotates=True) as world:
         visitor = HttpVisitor(world.home)
@@ -23,15 +25,8 @@ def test_100_requests_over_two_processes_refresh_once(tmp_path: Path) -> None:
         assert all(together(*(partial(fork.open_top, home, visitor.cookies) for home in world.homes * 50)))
         assert world.refreshes() == {"pia.premium": 1}
         assert world.request_count("POST /api/token refresh_token") == 1
-
-
-def test_a_refresh_that_fails_unseen_is_part_of_its_requests_line(tmp_path: Path) -> None:
-    project = fork.create(tmp_path / "fork")
-    with running_world({"TOKENS_KMS_ALIAS": fork.ALIAS}, project=project) as world:
-        visitor = HttpVisitor(world.home)
-        visitor.log_in()
-        world.kept.age(world.table.items()[0]["account_id"]["S"], seconds_left=200)
+        world.expire(seconds_left=200)
         requests.post(f"{world.spotify}/_simulator/fail", {"status": "503"}, timeout=30).raise_for_status()
-        assert len(visitor.get("/top").text.split('", "')) == 5, "the old token still serves"
-        line = world.processes[0].wait_for(r"GET /top .*")[0]
-    assert line == "GET /top 200  access failed; access_delayed; spotify_unavailable token 503"
+        assert fork.open_top(world.home, visitor.cookies), "the old token still serves"
+        failed = r"GET /top 200  access failed; access_delayed; spotify_unavailable token 503"
+        world.processes[0].wait_for(failed)

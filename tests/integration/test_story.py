@@ -61,6 +61,7 @@ def test_a_persona_that_cannot_log_in_gets_an_error_page_and_nothing_is_stored(
     assert text in reply.words
     assert "Reference: " in reply.words
     assert f"{visitor.home}/login" in reply.links
+    assert ("https://developer.spotify.com/dashboard" in reply.links) is (status == 403)
     assert visitor.see_id() == "None"
     assert table.items() == []
     retry_after = {"rate-limited": "5", "rate-limited-hour": "3600", "quota": "30"}

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, BrowserType, Page, sync_playwright
 
-from tests.support import chromium
+PATH = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+MISSING = "no Chromium on PATH (Debian: apt-get install chromium)"
+QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
+
+
+def launch(chromium: BrowserType, *options: str) -> Browser:
+    """Start Chromium headless, with the cache that Back uses, which Playwright turns off by default."""
+    ignored = ["--disable-back-forward-cache"]
+    return chromium.launch(executable_path=PATH, args=[*QUIET, *options], ignore_default_args=ignored)
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Chromium. If it is missing, the tests are skipped; in CI they fail."""
-    if chromium.PATH is None:
-        if os.environ.get("CI"):
-            pytest.fail(chromium.MISSING)
-        pytest.skip(chromium.MISSING)
-    with chromium.chromium() as browser:
+    if PATH is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(MISSING)
+    with sync_playwright() as playwright:
+        browser = launch(playwright.chromium)
         yield browser
+        browser.close()
 
 
 @pytest.fixture
@@ -42,10 +51,18 @@ def page(browser: Browser) -> Iterator[Page]:
     assert [text for text in messages if not any(words in text for words in expected)] == []
 
 
-def log_in(page: Page, persona: str = "premium", user_id: str = "") -> None:
+def log_in(page: Page, home: str, persona: str = "premium", user_id: str = "") -> None:
     """Log in from the home page, as one of the simulator's personas."""
+    page.goto(home)
     page.get_by_role("link", name="Log in with Spotify").click()
     page.locator("details").evaluate_all("all => all.forEach(details => { details.open = true })")
     page.locator(f"input[value={persona}]").check()
     page.get_by_label("Another user ID").fill(user_id)
     page.get_by_role("button", name="Agree").click()
+
+
+def leave(page: Page, spotify: str, target: str) -> None:
+    """Open a page on another site, and follow a link there. All ports of 127.0.0.1 are one site; localhost is another."""
+    page.goto(spotify.replace("127.0.0.1", "localhost") + "/authorize")
+    page.evaluate("url => { location.href = url }", target)
+    page.wait_for_url(f"{target}?ask=1")

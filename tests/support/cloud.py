@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault of one call."""
-
     status: int = 500
     code: str = "InternalServerError"
     applied: bool = False
@@ -58,7 +56,6 @@ class Service:
     calls: list[str] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
     handshakes: int = 0
-    """The connections opened over TLS."""
     journal: list[str] = field(default_factory=list)
     """The calls of all services that share it, in order."""
     _turn: threading.Lock = field(default_factory=threading.Lock)
@@ -103,7 +100,6 @@ class Service:
         return url
 
     def forget(self) -> None:
-        """Reset the counts."""
         self.calls.clear()
         self.bodies.clear()
         self.handshakes = 0
@@ -159,21 +155,13 @@ class Cloud:
 
     @property
     def spotify_url(self) -> str:
-        """The URL of Spotify without TLS."""
         return self.environment["SPOTIFY_ACCOUNTS_URL"]
 
     @property
     def journal(self) -> list[str]:
-        """The calls to both services, in order."""
         return self.aws.journal
 
-    def client(self, service: str) -> Any:
-        """A client of the emulated AWS."""
-        arguments = connection(self.environment["AWS_ENDPOINT_URL"])
-        return boto3.client(service, **arguments)  # type: ignore[call-overload]
-
     def forget(self) -> None:
-        """Reset the counts."""
         self.spotify.forget()
         self.aws.forget()
         self.journal.clear()
@@ -200,8 +188,9 @@ def cloud(secret_key: str) -> Cloud:
         "SPOTIFY_CLIENT_SECRET": Application.client_secret,
         "SECRET_KEY": secret_key,
     }
+    ssm = boto3.client("ssm", **connection(aws_url))
     for name, value in parameters.items():
         path = f"{environment['PARAMETER_PATH']}/{name}"
-        served.client("ssm").put_parameter(Name=path, Value=value, Type="SecureString")
+        ssm.put_parameter(Name=path, Value=value, Type="SecureString")
     served.forget()
     return served

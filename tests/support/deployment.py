@@ -45,11 +45,9 @@ class Emulator:
     api: str = "api1"
     """The ID of the API that was created last, or will be created next."""
     environment: dict[str, str] = field(default_factory=dict)
-    """More environment variables for the commands."""
 
     @property
     def home(self) -> str:
-        """The URL of the API on this emulator."""
         return f"{self.url}/_aws/execute-api/{self.api}/api"
 
     def client(self, service: str, region: str = REGION, **credentials: str) -> Any:
@@ -62,11 +60,9 @@ class Emulator:
         return self._run(python("-m", "deploy", *arguments), environment)
 
     def steps(self, *names: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run these steps of a deployment only."""
         return self._run(steps(*names), environment)
 
     def chalice(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run Chalice in the copy of the checkout."""
         return self._run([str(Path(sys.executable).with_name("chalice")), *arguments], {})
 
     def _run(self, command: list[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
@@ -85,7 +81,6 @@ class Emulator:
 
     @property
     def terminal(self) -> dict[str, str]:
-        """The environment of the commands, with everything set."""
         return {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ACCESS_KEY_ID": "test",
@@ -121,7 +116,6 @@ class Emulator:
         return {parameter["Name"].rpartition("/")[2]: parameter["Value"] for parameter in found}
 
     def put(self, name: str, value: str) -> None:
-        """Store a parameter of the stage."""
         self.client("ssm").put_parameter(
             Name=f"{PATH}/{name}", Value=value, Type="SecureString", Overwrite=True
         )
@@ -138,7 +132,6 @@ class Emulator:
             return key
 
     def user_denied(self, action: str) -> dict[str, str]:
-        """The credentials of a user with every right but one."""
         statements = [
             {"Effect": effect, "Action": of, "Resource": "*"}
             for effect, of in (("Allow", "*"), ("Deny", action))
@@ -146,7 +139,6 @@ class Emulator:
         return self.user(action.replace(":", "-"), {"Version": "2012-10-17", "Statement": statements})
 
     def user(self, name: str, policy: Mapping[str, Any]) -> dict[str, str]:
-        """The credentials of a new user with a policy."""
         iam = self.client("iam")
         iam.create_user(UserName=name)
         iam.put_user_policy(UserName=name, PolicyName=name, PolicyDocument=json.dumps(policy))
@@ -154,7 +146,6 @@ class Emulator:
         return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
 
     def called(self, access_key: str) -> set[str]:
-        """The actions of all calls with an access key."""
         lines = (self.checkout.parent / "actions").read_text().splitlines()
         return {line.partition(" ")[2] for line in lines if line.startswith(access_key)}
 
@@ -166,12 +157,10 @@ class Emulator:
         return done.stdout.strip()
 
     def visitor(self) -> HttpVisitor:
-        """A visitor with a new browser."""
         return HttpVisitor(home=self.home)
 
     @property
     def record(self) -> Path:
-        """The path of Chalice's record."""
         return self.checkout / ".chalice" / "deployed" / "dev.json"
 
     def edit(self, variables: Mapping[str, str] | None = None, **settings: Any) -> None:
@@ -193,7 +182,6 @@ def steps(*names: str) -> list[str]:
 
 @contextmanager
 def emulator(folder: Path) -> Iterator[Emulator]:
-    """Start an empty emulator on a free port."""
     checkout = fork.copy(folder / "checkout")
     port = free_port()
     url = f"http://127.0.0.1:{port}"

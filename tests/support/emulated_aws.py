@@ -64,7 +64,6 @@ targets: dict[str, str] = {}
 async def handle_request(
     method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
 ) -> Response:
-    """Handle a request to API Gateway's control plane."""
     parts = path.strip("/").split("/")
     imported = ""
     if parts == ["restapis"] and method == "POST" and "mode" in query:
@@ -90,7 +89,6 @@ async def handle_request(
 
 
 def put_rest_api(api_id: str, document: dict[str, Any]) -> str:
-    """Replace the definition of an API."""
     (root,) = [part for part in gateway._resources[api_id].values() if part["path"] == "/"]
     root["resourceMethods"] = {}
     gateway._resources[api_id] = {root["id"]: root}
@@ -122,7 +120,6 @@ def changing(stock: Handler, status: str) -> Handler:
 
 
 def describe_table(data: dict[str, Any]) -> Response:
-    """Describe a table, with its status while it changes."""
     until, status, description = busy.get((get_account_id(), get_region(), data["TableName"]), (0.0, "", {}))
     if until < time.monotonic():
         unchanged: Response = stock_describe(data)
@@ -189,13 +186,11 @@ def enforce(access_key: str, action: str, service: str, region: str, **rest: Any
 
 
 def conditions_met(conditions: dict[str, Any], context: Any) -> bool:
-    """Whether a request meets the conditions of a policy's statement."""
     text = json.dumps(conditions).replace("${aws:PrincipalAccount}", context.principal_account)
     return bool(stock_conditions_met(json.loads(text), context))
 
 
 def condition_key(name: str, context: Any) -> Any:
-    """The value of a condition key."""
     if name.lower() != "kms:resourcealiases":
         return stock_condition_key(name, context)
     key = context.resource_arn.rpartition("/")[2]
@@ -203,7 +198,6 @@ def condition_key(name: str, context: Any) -> Any:
 
 
 def create_key(data: dict[str, Any]) -> Response:
-    """Create a key, which CreateAlias does not find at first."""
     response: Response = stock_create_key(data)
     found_from[json.loads(response[2])["KeyMetadata"]["KeyId"]] = time.monotonic() + NEW_KEY_SECONDS
     return response
@@ -224,7 +218,6 @@ def changing_key(stock: Handler) -> Handler:
 
 
 def extract_iam_action(service: str, method: str, path: str, *rest: Any) -> str | None:
-    """The action of a call."""
     if path.endswith("/account-settings"):
         return "lambda:GetAccountSettings"
     if method == "DELETE" and path.endswith("/concurrency"):

@@ -10,7 +10,6 @@ import os
 import shutil
 import socket
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,23 +22,28 @@ from tests.support.servers import free_port, running, wait_until_served
 SECONDS = 60.0
 
 
-class Engine(ABC):
-    """A browser with one page."""
+class Engine:
+    """A browser with one page. It accepts any certificate."""
 
-    @abstractmethod
+    OPEN, RELOAD, RUN = "", "", ""
+    """The protocol's commands."""
+
+    def _send(self, command: str, parameters: dict[str, Any]) -> Any:
+        raise NotImplementedError
+
     def open(self, url: str) -> None:
         """Open a URL, and wait until the page is loaded."""
+        self._send(self.OPEN, {"url": url})
 
-    @abstractmethod
     def reload(self) -> None:
-        """Reload the page, as the browser's own button does: a script's `location.reload()` is a request of the page."""
+        """Reload the page as the browser's own button does: a script's `location.reload()` is a request of the page."""
+        self._send(self.RELOAD, {})
 
-    @abstractmethod
     def run(self, script: str) -> Any:
         """Run a script in the page; returns what it returns."""
+        return self._send(self.RUN, {"script": script, "args": []})
 
     def click(self, name: str) -> None:
-        """Click the link or button with this text."""
         found = f"[...document.querySelectorAll('a, button')].find(e => e.textContent == {json.dumps(name)})"
         self.wait_for(f"!!{found}")
         self.run(f"{found}.click()")
@@ -58,7 +62,9 @@ class Engine(ABC):
 
 
 class WebKit(Engine):
-    """WebKitGTK, by W3C WebDriver. It accepts any certificate."""
+    """WebKitGTK, by W3C WebDriver."""
+
+    OPEN, RELOAD, RUN = "/url", "/refresh", "/execute/sync"
 
     def __init__(self, driver: str, browser: str) -> None:
         # Link prefetch is off by default.
@@ -68,27 +74,17 @@ class WebKit(Engine):
         self._session = ""
         self._session = self._send("", {"capabilities": capabilities})["sessionId"]
 
-    def open(self, url: str) -> None:
-        self._send("/url", {"url": url})
-
-    def reload(self) -> None:
-        self._send("/refresh", {})
-
-    def run(self, script: str) -> Any:
-        return self._send("/execute/sync", {"script": script, "args": []})
-
-    def _send(self, command: str, body: dict[str, Any]) -> Any:
+    def _send(self, command: str, parameters: dict[str, Any]) -> Any:
         path = f"/session/{self._session}{command}".rstrip("/")
-        reply = requests.post(self._driver + path, json=body, timeout=SECONDS)
+        reply = requests.post(self._driver + path, json=parameters, timeout=SECONDS)
         reply.raise_for_status()
         return reply.json()["value"]
 
 
 class Firefox(Engine):
-    """Firefox, by Marionette: https://firefox-source-docs.mozilla.org/testing/marionette/Protocol.html
+    """Firefox, by Marionette: https://firefox-source-docs.mozilla.org/testing/marionette/Protocol.html"""
 
-    It accepts any certificate.
-    """
+    OPEN, RELOAD, RUN = "WebDriver:Navigate", "WebDriver:Refresh", "WebDriver:ExecuteScript"
 
     def __init__(self, port: int) -> None:
         self._connection = socket.create_connection(("127.0.0.1", port), timeout=SECONDS)
@@ -96,15 +92,6 @@ class Firefox(Engine):
         self._number = 0
         self._receive()  # the greeting
         self._send("WebDriver:NewSession", {"acceptInsecureCerts": True})
-
-    def open(self, url: str) -> None:
-        self._send("WebDriver:Navigate", {"url": url})
-
-    def reload(self) -> None:
-        self._send("WebDriver:Refresh", {})
-
-    def run(self, script: str) -> Any:
-        return self._send("WebDriver:ExecuteScript", {"script": script, "args": []})
 
     def close(self) -> None:
         """Close the connection."""
@@ -129,7 +116,6 @@ class Firefox(Engine):
 
 @contextmanager
 def webkit(folder: Path) -> Iterator[Engine]:
-    """Run WebKit on a virtual display."""
     port, display = free_port(), f":{os.getpid() % 30000 + 100}"
     (browser,) = Path("/usr/lib").glob("*/webkit2gtk-4.1/MiniBrowser")
     settings = {

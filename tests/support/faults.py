@@ -35,7 +35,6 @@ def response(status: int, body: object = b"", **headers: str) -> Behaviour:
 
 
 def reset(connection: socket.socket) -> None:
-    """Reset the connection."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
@@ -61,41 +60,24 @@ def mid_body(then: Behaviour) -> Behaviour:
     return behave
 
 
-def drip_body(connection: socket.socket) -> None:
-    """Send a body byte by byte, without end."""
-    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-    _drip(connection, b" ")
+def drip(start: bytes, piece: bytes) -> Behaviour:
+    """Start a response, and then send a piece of it again and again, without end."""
 
+    def behave(connection: socket.socket) -> None:
+        connection.sendall(start)
+        until = time.monotonic() + HANG_SECONDS
+        while time.monotonic() < until:
+            connection.sendall(piece)
+            time.sleep(0.2)
 
-def drip_headers(connection: socket.socket) -> None:
-    """Send a header byte by byte, without end."""
-    connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
-    _drip(connection, b"x")
-
-
-def drip_chunk_size(connection: socket.socket) -> None:
-    """Send the size of the first chunk digit by digit, without end."""
-    connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-    _drip(connection, b"0")
-
-
-def endless_continue(connection: socket.socket) -> None:
-    """Send `100 Continue` repeatedly, and never a final response."""
-    _drip(connection, b"HTTP/1.1 100 Continue\r\n\r\n")
-
-
-def _drip(connection: socket.socket, piece: bytes) -> None:
-    until = time.monotonic() + HANG_SECONDS
-    while time.monotonic() < until:
-        connection.sendall(piece)
-        time.sleep(0.2)
+    return behave
 
 
 DRIPS = {
-    "a dripping header": drip_headers,
-    "a dripping chunk size": drip_chunk_size,
-    "a dripping body": drip_body,
-    "endless 100 Continue": endless_continue,
+    "a dripping header": drip(b"HTTP/1.1 200 OK\r\nX-Slow: ", b"x"),
+    "a dripping chunk size": drip(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"0"),
+    "a dripping body": drip(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", b" "),
+    "endless 100 Continue": drip(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
     "no response": hang,
 }
 """The behaviours of servers that send too slowly. A socket timeout detects only the last one."""
@@ -107,7 +89,6 @@ class FaultServer:
 
     behaviours: list[Behaviour]
     requests: int = 0
-    """The number of requests that have arrived completely."""
 
     def serve(self) -> str:
         """Start the server in a thread; returns its URL."""
@@ -135,7 +116,6 @@ class FaultServer:
 
     @staticmethod
     def read(stream: Any) -> None:
-        """Read one request."""
         length = 0
         while (line := stream.readline().strip().lower()) != b"":
             if line.startswith(b"content-length:"):

@@ -21,7 +21,6 @@ INSTALLED = (".runtime", ".emulator")
 
 
 def copy(tree: Path) -> Path:
-    """Copy the project to the folder `tree`, and return it."""
     for name in FOLDERS:
         ignored = shutil.ignore_patterns("__pycache__", "deployed", "deployments")
         shutil.copytree(PROJECT / name, tree / name, ignore=ignored)

@@ -14,7 +14,6 @@ __all__ = ["DOMAIN", "STAGE_URL", "GatewayVisitor", "event", "invoke", "reply_of
 
 
 def invoke(sent: dict[str, Any]) -> Reply:
-    """Send an event to the app; returns its response."""
     return reply_of(app(sent, None))
 
 

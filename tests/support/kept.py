@@ -10,15 +10,12 @@ from tests.support.table import Table
 
 
 class Kept:
-    """The tokens of the users in a table."""
-
     def __init__(self, table: Table, kms: Any, alias: str) -> None:
         self.table = table
         self.alias = alias
         self._kms = kms
 
     def item(self, account_key: str) -> dict[str, Any]:
-        """A user's item."""
         item = self.table.get(account_key)
         assert item is not None
         return item
@@ -29,7 +26,6 @@ class Kept:
         self.table.put({name: value for name, value in changed.items() if value is not None})
 
     def read(self, account_key: str) -> dict[str, Any]:
-        """A user's tokens, decrypted."""
         sealed = self.item(account_key)["tokens"]["B"]
         context = {"table": self.table.name}
         opened = self._kms.decrypt(CiphertextBlob=sealed, KeyId=self.alias, EncryptionContext=context)
@@ -37,7 +33,6 @@ class Kept:
         return document
 
     def write(self, account_key: str, **changes: Any) -> None:
-        """Change a user's tokens."""
         text, context = json.dumps({**self.read(account_key), **changes}), {"table": self.table.name}
         sealed = self._kms.encrypt(KeyId=self.alias, Plaintext=text, EncryptionContext=context)
         self.change(account_key, tokens={"B": sealed["CiphertextBlob"]})

@@ -12,7 +12,6 @@ ORDER = ("unit", "contract", "faults", "integration", "browser", "deployment")
 
 
 def rows() -> dict[str, str]:
-    """The promises of docs/security.md, by row."""
     text = (PROJECT / "docs/security.md").read_text(encoding="utf-8")
     found = re.findall(r"^\| ([A-M]\d+)(?:\\\*)? \|[^|]*\| (.*) \|$", text, re.MULTILINE)
     return dict(found)
@@ -39,7 +38,6 @@ def _collect(tree: ast.AST, name: str, found: dict[str, list[str]]) -> None:
 
 
 def main() -> None:
-    """Print each row with its tests."""
     marked = tests()
     for row, promise in rows().items():
         print(f"{row}  {promise}", *(f"      {test}" for test in marked.get(row, ())), sep="\n")  # noqa: T201

@@ -70,14 +70,11 @@ class _Exchange(BaseHTTPRequestHandler):
 
 @dataclass
 class Function:
-    """A function that is initialized and waits for events."""
-
     process: subprocess.Popen[bytes]
     log_file: Path
     init_cpu_seconds: float
     _api: _RuntimeApi
     answer_seconds: float = 0.0
-    """The duration of the last invocation."""
 
     def invoke(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Invoke the function; returns its response once it polls for the next event."""
@@ -91,12 +88,10 @@ class Function:
 
     @property
     def log(self) -> str:
-        """The log so far."""
         return self.log_file.read_text(errors="replace")
 
     @property
     def cpu_seconds(self) -> float:
-        """The CPU time since the start."""
         return _cpu_seconds(self.process.pid)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from werkzeug import Request
 
 from simulator.loopback import serve
 
@@ -12,10 +14,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 
-@dataclass(frozen=True)
-class ReceivedRequest:
-    """A recorded request."""
-
+class ReceivedRequest(NamedTuple):
     method: str
     path: str
     headers: Mapping[str, str]
@@ -30,22 +29,12 @@ class Script:
     requests: list[ReceivedRequest] = field(default_factory=list)
 
     def serve(self) -> str:
-        """Start the server; returns its URL."""
         return serve(self)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        length = int(environ.get("CONTENT_LENGTH") or 0)
-        headers = {
-            name.removeprefix("HTTP_").replace("_", "-").title(): value
-            for name, value in environ.items()
-            if name.startswith("HTTP_") or name == "CONTENT_TYPE"
-        }
-        body = environ["wsgi.input"].read(length).decode()
-        self.requests.append(ReceivedRequest(environ["REQUEST_METHOD"], environ["PATH_INFO"], headers, body))
+        asked = Request(environ)
+        body = asked.get_data(as_text=True)
+        self.requests.append(ReceivedRequest(asked.method, asked.path, dict(asked.headers), body))
         status, sent, content = self.responses.pop(0) if len(self.responses) > 1 else self.responses[0]
         start_response(f"{status} Reason", [*sent.items()])
-        return self._chunks(content)
-
-    @staticmethod
-    def _chunks(content: bytes) -> Iterator[bytes]:
-        yield from (content[start : start + 4096] for start in range(0, len(content), 4096))
+        return (content[start : start + 4096] for start in range(0, len(content), 4096))

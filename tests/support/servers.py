@@ -20,8 +20,6 @@ PATIENCE = 60.0
 
 
 class Process:
-    """A running program and its output so far."""
-
     def __init__(self, command: list[str], environment: Mapping[str, str], cwd: Path = PROJECT) -> None:
         self._process = subprocess.Popen(
             command,
@@ -46,7 +44,6 @@ class Process:
             self.output += line
 
     def wait_for(self, pattern: str) -> re.Match[str]:
-        """Wait until the output matches a pattern."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             if match := re.search(pattern, self.output):
@@ -60,7 +57,6 @@ class Process:
         raise AssertionError(f"no {pattern!r} in:\n{self.output}")
 
     def end(self, by: int = signal.SIGTERM) -> int:
-        """Send a signal, wait, and return the exit status."""
         self._process.send_signal(by)
         return self.wait()
 
@@ -107,7 +103,6 @@ def python(*arguments: str) -> list[str]:
 
 
 def free_port() -> int:
-    """A port that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -115,7 +110,6 @@ def free_port() -> int:
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could bind the port now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -126,7 +120,6 @@ def is_free(port: int) -> bool:
 
 
 def wait_until_served(port: int) -> None:
-    """Wait until a server accepts connections on the port."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         with socket.socket() as probe:

@@ -23,8 +23,6 @@ def client(endpoint_url: str | None, **arguments: Any) -> DynamoDBClient:
 
 
 class Table:
-    """Reads and changes the items of the users table with boto3."""
-
     def __init__(self, **arguments: Any) -> None:
         self.name = os.environ.get("USERS_TABLE", TABLE)
         self._client = client(**{"endpoint_url": os.environ.get("AWS_ENDPOINT_URL"), **arguments})

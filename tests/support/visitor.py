@@ -21,8 +21,6 @@ HOME = "http://127.0.0.1:5000"
 
 @dataclass(frozen=True)
 class Reply:
-    """An HTTP response, as a browser sees it."""
-
     status: int
     headers: Mapping[str, str]
     """By lower-case names, without Set-Cookie."""
@@ -35,7 +33,6 @@ class Reply:
 
     @property
     def words(self) -> str:
-        """The page's text, without markup."""
         body = re.sub(r"(?s)<style>.*?</style>", "", self.text)
         return html.unescape(re.sub(r"<[^>]+>", "", body))
 
@@ -51,8 +48,6 @@ class Reply:
 
 @dataclass
 class Visitor(ABC):
-    """A visitor with their own browser."""
-
     home: str = HOME
     cookies: dict[str, str] = field(default_factory=dict)
 
@@ -76,27 +71,22 @@ class Visitor(ABC):
         return reply
 
     def see_id(self) -> str:
-        """Open the home page; returns the user ID that it shows."""
         reply = self.get("/")
         assert reply.status == 200, reply
         return reply.user_id
 
     def begin(self) -> str:
-        """Open /login; returns the authorization URL at Spotify."""
         reply = self.get("/login")
         assert reply.status == 307, reply
         return reply.location
 
     def agree(self, url: str, persona: str = "premium", user_id: str = "") -> str:
-        """Agree at Spotify as a persona; returns the callback's URL."""
         return self._decide(url, {"decision": "agree", "persona": persona, "user_id": user_id})
 
     def cancel(self, url: str) -> str:
-        """Cancel at Spotify; returns the callback's URL."""
         return self._decide(url, {"decision": "cancel"})
 
     def log_in(self, persona: str = "premium", user_id: str = "") -> Reply:
-        """Do the whole login; returns the callback's response."""
         return self.get(self.agree(self.begin(), persona, user_id))
 
     def _decide(self, url: str, form: Mapping[str, str]) -> str:
@@ -107,8 +97,6 @@ class Visitor(ABC):
 
 @dataclass
 class HttpVisitor(Visitor):
-    """A visitor who comes over HTTP."""
-
     def send(self, path: str, headers: Mapping[str, str]) -> Reply:
         reply = requests.get(self.home + path, headers=dict(headers), allow_redirects=False, timeout=30)
         received = {name.lower(): value for name, value in reply.headers.items()}

@@ -28,9 +28,7 @@ class World:
     spotify: str
     dynamodb: str
     frontend_port: int
-    """The port of the front end that is listed."""
     environment: dict[str, str]
-    """The environment variables of the app."""
     homes: tuple[str, ...] = ()
     """The URLs of all processes of the app; `home` is the first."""
     processes: tuple[Process, ...] = ()
@@ -45,11 +43,11 @@ class World:
         kms = boto3.client("kms", **connection(self.dynamodb))
         return Kept(self.table, kms, self.environment["TOKENS_KMS_ALIAS"])
 
-    def expire(self) -> None:
-        """Have all stored access tokens end."""
+    def expire(self, seconds_left: int = -1) -> None:
+        """Have all stored access tokens end soon, or long ago."""
         kept = self.kept
         for item in kept.table.items():
-            kept.age(item["account_id"]["S"])
+            kept.age(item["account_id"]["S"], seconds_left)
 
     def request_count(self, endpoint: str) -> int:
         """The number of requests that Spotify has received for an endpoint, such as `POST /api/token`."""
