@@ -65,9 +65,7 @@ def test_a_request_of_another_service_is_a_problem_document_that_names_the_rest_
     assert line["reason"] == problem["reason"] == "not_a_rest_api"
     assert line["request_id"] == problem["reference"]
     assert response["headers"] == {**HEADERS, **HSTS, "Content-Type": "application/problem+json"}
-    if sent is LOAD_BALANCER:  # which demands these
-        assert response["statusDescription"] == "501 Not Implemented"
-        assert response["multiValueHeaders"]["Cache-Control"] == ["no-store"]
+    assert response["multiValueHeaders"]["Cache-Control"] == ["no-store"], "a load balancer may demand these"
     assert "Traceback" not in "".join(capfd.readouterr())
 
 
