@@ -82,7 +82,7 @@ def test_a_url_with_every_character_returns_as_this_browser_shows_it(
 
 
 LINK = """url => document.head.append(Object.assign(document.createElement("link"), {rel: "prefetch", href: url}))"""
-LOADED = "url => performance.getEntriesByType('resource').some(entry => entry.name == url)"
+LOADED = "url => performance.getEntriesByType('resource').some(entry => entry.name == new URL(url).href)"
 RULES = """rules => {
     const script = Object.assign(document.createElement("script"), {type: "speculationrules"});
     script.textContent = rules;

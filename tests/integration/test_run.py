@@ -218,7 +218,7 @@ def test_the_real_spotify_is_used_if_client_id_and_secret_are_set(
         url = visitor.begin()
         assert url.startswith("https://accounts.spotify.com/")
         assert query_of(url)["scope"] == "streaming future", "a newer Spotify may know it"
-    unused = {"SPOTIFY_API_URL": "unused", "AWS_ACCESS_KEY_ID": "unused", "AWS_ENDPOINT_URL_KMS": "un used"}
+    unused = {"AWS_ACCESS_KEY_ID": "unused", "AWS_ENDPOINT_URL_KMS": "un used"}
     for redirect_uri, note in (
         ("https://tunnel.example/app/callback", "Register exactly this redirect URI"),
         (f"http://localhost:{port}/callback", "Spotify rejects new localhost URIs"),
@@ -239,10 +239,6 @@ def test_what_it_cannot_use_is_reported_at_once(clone: Path, port: int) -> None:
     assert refusal(clone, 65536).startswith("'65536' is not a port")
     only = refusal(clone, port, {"SPOTIFY_CLIENT_SECRET": "given"})
     assert only.startswith("SPOTIFY_CLIENT_SECRET is set, but SPOTIFY_CLIENT_ID is not.")
-    (clone / ".local").touch()
-    said = refusal(clone, port, status=1)
-    assert f"Could not use {clone}/.local/secret-key, this machine's signing key: " in said
-    assert "\n    export SECRET_KEY=" in said
     path = clone / ".chalice" / "config.json"
     save(path, path.read_text().replace('"spotify-login-users-dev"', '"a b"'))
     given = {"SPOTIFY_REDIRECT_URI": f"{CLOSED}/callback", "FRONTEND_ORIGINS": "*", "SECRET_KEY": "x"}
@@ -253,6 +249,13 @@ def test_what_it_cannot_use_is_reported_at_once(clone: Path, port: int) -> None:
     assert refusal(clone, port, status=1).startswith(
         "Could not read .chalice/config.json: Expecting property"
     )
+
+
+def test_an_unusable_secret_key_file_is_reported(clone: Path, port: int) -> None:
+    (clone / ".local").touch()
+    said = refusal(clone, port, status=1)
+    assert f"Could not use {clone}/.local/secret-key, this machine's signing key: " in said
+    assert "\n    export SECRET_KEY=" in said
 
 
 def test_the_server_alone_reports_a_port_that_was_just_taken_and_runs_on_after_its_stdin_closes(
