@@ -30,7 +30,7 @@ test-more: .venv/ready .runtime/ready .emulator/ready ## Run what make test leav
 	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder --ignore=tests/integration/test_story.py \
 		tests/browser tests/deployment tests/integration
 	$(BIN)/python -m pytest -n 2 --deep -m deep $(QUICK)
-	$(BIN)/python -m pytest -n 2 -m "not deep" tests/unit --cov
+	$(BIN)/python -m pytest -n 2 -m "not deep" tests/unit tests/faults --cov
 
 screenshots: .venv/ready ## Take screenshots of every page, and update those in README.md
 	@$(BIN)/python -c "$$NEEDS_CHROMIUM"
