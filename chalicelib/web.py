@@ -144,7 +144,7 @@ def around(received: ChaliceRequest, get_response: Callable[[Any], Response]) ->
     form is sent.
     """
     started = time.monotonic()
-    if received.method == "GET" and not received.raw_body:
+    if received.method == "GET" and not received.to_original_event()["body"]:
         sent = {name: value for name, value in received.headers.items() if name != "content-type"}
         received.headers = CaseInsensitiveMapping(sent)
     _current.set(received)

@@ -108,3 +108,8 @@ def test_an_event_with_any_value_anywhere_gets_a_response_or_null(
         sent[name] = value
     response = app(sent, None)
     assert response is None or response["statusCode"] in {200, 307, 400, 405, 500, 501}
+
+
+@pytest.mark.promise("H2")
+def test_a_page_whose_request_has_a_body_that_is_no_utf_8_is_shown() -> None:
+    assert app(event("/", body="\ud800"), None)["statusCode"] == 200
