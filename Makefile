@@ -27,10 +27,9 @@ test: .venv/ready-to-test ## Run the tests that need no browser and no emulated 
 test-all: test test-more ## Run all tests
 
 test-more: .venv/ready .runtime/ready .emulator/ready ## Run what make test leaves out, try more examples, and measure coverage
-	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder --ignore=tests/integration/test_story.py \
-		tests/browser tests/deployment tests/integration
-	$(BIN)/python -m pytest -n 2 --deep -m deep $(QUICK)
-	$(BIN)/python -m pytest -n 2 -m "not deep" tests/unit tests/faults --cov
+	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder --deep "$(QUICK)" \
+		tests/browser tests/deployment tests/integration tests/unit tests/contract tests/faults
+	$(BIN)/python -m pytest -n 3 -m "not deep" tests/unit tests/faults --cov
 
 screenshots: .venv/ready ## Take screenshots of every page, and update those in README.md
 	@$(BIN)/python -c "$$NEEDS_CHROMIUM"

@@ -43,7 +43,8 @@ hypothesis_settings.register_profile("deep", hypothesis_settings.get_profile("qu
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add an option for what takes longer than `make test` may take."""
-    parser.addoption("--deep", action="store_true", help="try ten times as many examples")
+    text = "try ten times as many examples; in these paths, run no other tests"
+    parser.addoption("--deep", metavar="PATHS", help=text)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -51,13 +52,15 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis_settings.load_profile("deep" if config.getoption("--deep") else "quick")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the tests that try more examples with --deep: those of hypothesis, and those that ask for `times`."""
     for item in items:
         if isinstance(item, pytest.Function) and (
             hasattr(item.function, "hypothesis") or "times" in item.fixturenames
         ):
             item.add_marker("deep")
+    if paths := tuple((config.getoption("--deep") or "").split()):
+        items[:] = [item for item in items if not item.nodeid.startswith(paths) or "deep" in item.keywords]
 
 
 @pytest.fixture

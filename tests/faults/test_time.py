@@ -20,10 +20,12 @@ from chalicelib.errors import (
 )
 from chalicelib.parameters import Parameters
 from chalicelib.spotify import Spotify
-from tests.support.faults import DRIPS, FaultServer, response, scripted
+from tests.support.faults import DRIPS, KEEP, Behaviour, FaultServer, garbage, reset, response
 from tests.support.gateway import GatewayVisitor
 from tests.support.table import Table
 from tests.unit.test_spotify import client
+
+TOKEN = {"access_token": "BQ-token", "token_type": "Bearer"}
 
 LATE = 1.0
 """The tolerance in seconds, for a loaded machine."""
@@ -97,7 +99,7 @@ def test_no_retry_is_scheduled_past_the_deadline() -> None:
             client(url, Deadline(time.monotonic() + 1.5)).fetch_profile("token")
 
     assert timed(fetch) < 1.0
-    assert server.requests == 1
+    assert len(server.requests) == 1
 
 
 def test_spotify_times_out_before_the_time_reserved_for_storage(
@@ -138,18 +140,19 @@ class TestKeepAliveConnections:
         return spotify.exchange("code", "verifier", "https://x.example/callback").access_token
 
     def test_a_dropped_keep_alive_connection_does_not_fail_the_next_login(self) -> None:
-        url, sent = scripted(["ok reset", "ok"])
-        spotify = client(url)
+        server = FaultServer([response(200, TOKEN, KEEP), reset, response(200, TOKEN)])
+        spotify = client(server.serve())
         assert self.exchange(spotify) == self.exchange(spotify) == "BQ-token"
-        assert sent == ["ok", "reset", "ok"]
+        assert len(server.requests) == 3
 
-    @pytest.mark.parametrize("script", [["last", "reset", "ok"], ["ok garbage", "ok"]])
+    @pytest.mark.parametrize("behaviours", [("close", reset), (KEEP, garbage)])
     def test_a_code_is_resent_only_if_a_reused_connection_breaks_before_a_response(
-        self, script: list[str]
+        self, behaviours: tuple[str, Behaviour]
     ) -> None:
-        url, sent = scripted(script)
-        spotify = client(url)
+        connection, fault = behaviours
+        server = FaultServer([response(200, TOKEN, connection), fault, response(200, TOKEN)])
+        spotify = client(server.serve())
         self.exchange(spotify)
         with pytest.raises(SpotifyUnavailable):
             self.exchange(spotify)
-        assert len(sent) == 2
+        assert len(server.requests) == 2

@@ -6,32 +6,42 @@ import contextlib
 import json
 import socket
 import socketserver
+import ssl
 import struct
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler
+from typing import Any, NamedTuple
 
 from tests.support.servers import free_port
 
 HANG_SECONDS = 60.0
 """How long a hanging server hangs: longer than any deadline."""
 
-Behaviour = Callable[[socket.socket], None]
+KEEP = "keep-alive"
+
+Behaviour = Callable[[socket.socket], str | None]
+"""What a server does with a connection after it has read a request. `KEEP` leaves the connection open."""
 
 
-def response(status: int, body: object = b"", **headers: str) -> Behaviour:
+def response(status: int, body: object = b"", connection: str = "close", **headers: str) -> Behaviour:
     """Send a complete response. A body that is not bytes is sent as JSON."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    sent = {"Content-Length": str(len(content)), "Connection": "close"}
+    sent = {"Content-Length": str(len(content)), "Connection": connection}
     sent |= {name.replace("_", "-"): value for name, value in headers.items()}
     head = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
 
-    def behave(connection: socket.socket) -> None:
-        connection.sendall(f"HTTP/1.1 {status} Reason\r\n{head}\r\n".encode("latin-1") + content)
+    def behave(open_connection: socket.socket) -> str:
+        open_connection.sendall(f"HTTP/1.1 {status} Reason\r\n{head}\r\n".encode("latin-1") + content)
+        return connection
 
     return behave
+
+
+def garbage(connection: socket.socket) -> None:
+    connection.sendall(b"SSH-2.0-x\r\n")
 
 
 def reset(connection: socket.socket) -> None:
@@ -83,25 +93,29 @@ DRIPS = {
 """The behaviours of servers that send too slowly. A socket timeout detects only the last one."""
 
 
+class ReceivedRequest(NamedTuple):
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: str
+
+
 @dataclass
 class FaultServer:
-    """Handles each request with the next behaviour; the last one repeats."""
+    """Handles each request with the next behaviour; the last one repeats. Records the requests."""
 
     behaviours: list[Behaviour]
-    requests: int = 0
+    requests: list[ReceivedRequest] = field(default_factory=list)
 
-    def serve(self) -> str:
-        """Start the server in a thread; returns its URL."""
+    def serve(self, context: ssl.SSLContext | None = None) -> str:
+        """Start the server in a thread, over TLS if a context is given; returns its URL."""
         outer = self
 
-        class Handler(socketserver.StreamRequestHandler):
+        class Handler(BaseHTTPRequestHandler):
             def handle(self) -> None:
                 with contextlib.suppress(OSError):
-                    outer.read(self.rfile)
-                    outer.requests += 1
-                    pending = outer.behaviours
-                    behave = pending.pop(0) if len(pending) > 1 else pending[0]
-                    behave(self.connection)
+                    while outer.handle(self):
+                        pass
 
         class Server(socketserver.ThreadingTCPServer):
             daemon_threads = True
@@ -111,52 +125,20 @@ class FaultServer:
                 request.close()  # sends a reset if the behaviour has set SO_LINGER
 
         server = Server(("127.0.0.1", 0), Handler)
+        if context:
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        return f"http://127.0.0.1:{server.server_address[1]}"
+        return f"{'https://localhost' if context else 'http://127.0.0.1'}:{server.server_address[1]}"
 
-    @staticmethod
-    def read(stream: Any) -> None:
-        length = 0
-        while (line := stream.readline().strip().lower()) != b"":
-            if line.startswith(b"content-length:"):
-                length = int(line.partition(b":")[2])
-        stream.read(length)
-
-
-def scripted(connections: list[str]) -> tuple[str, list[str]]:
-    """Serve keep-alive connections; returns the URL, and a list of the responses sent so far.
-
-    Each string lists the responses of one connection: `ok`, `last` (a response that closes the
-    connection), `reset` or `garbage`.
-    """
-    listener = socket.create_server(("127.0.0.1", 0))
-    sent: list[str] = []
-
-    def serve() -> None:
-        with listener:
-            for script in connections:
-                connection, _ = listener.accept()
-                with connection, connection.makefile("rb") as stream:
-                    for step in script.split():
-                        FaultServer.read(stream)
-                        sent.append(step)
-                        _STEPS[step](connection)
-
-    threading.Thread(target=serve, daemon=True).start()
-    return f"http://127.0.0.1:{listener.getsockname()[1]}", sent
-
-
-def _token(connection: socket.socket, header: str = "") -> None:
-    body = '{"access_token": "BQ-token", "token_type": "Bearer"}'
-    connection.sendall(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n{header}\r\n{body}".encode())
-
-
-_STEPS: dict[str, Behaviour] = {
-    "ok": _token,
-    "last": lambda connection: _token(connection, "Connection: close\r\n"),
-    "reset": reset,
-    "garbage": lambda connection: connection.sendall(b"SSH-2.0-x\r\n"),
-}
+    def handle(self, received: BaseHTTPRequestHandler) -> bool:
+        """Read a request and behave; returns whether another request may follow on the connection."""
+        line = received.raw_requestline = received.rfile.readline()  # type: ignore[attr-defined] # missing in typeshed
+        if not line or not received.parse_request():
+            return False
+        body = received.rfile.read(int(received.headers.get("Content-Length", 0))).decode()
+        self.requests.append(ReceivedRequest(received.command, received.path, dict(received.headers), body))
+        behave = self.behaviours.pop(0) if len(self.behaviours) > 1 else self.behaviours[0]
+        return behave(received.connection) is KEEP
 
 
 def unreachable() -> str:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import base64
 import gzip
-import json
-import threading
+import ssl
 import time
 from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
-from werkzeug.serving import make_server, make_ssl_devcert
+from werkzeug.serving import make_ssl_devcert
 
 from chalicelib import errors, transport
 from chalicelib.config import Config
@@ -19,13 +18,12 @@ from chalicelib.deadline import Deadline
 from chalicelib.profile import Profile
 from chalicelib.spotify import Spotify, Tokens
 from chalicelib.transport import Transport
-from tests.support.faults import never_accepting
-from tests.support.script import Script
+from tests.support.faults import Behaviour, FaultServer, never_accepting, response
 from tests.support.servers import free_port
 
-JSON = {"Content-Type": "application/json"}
-TOKEN = (200, JSON, b'{"access_token": "BQ-token", "token_type": "Bearer", "expires_in": 3600}')
-ME = (200, JSON, '{"id": "test-user", "display_name": "Zoë"}'.encode())
+ISSUED = {"access_token": "BQ-token", "token_type": "Bearer", "expires_in": 3600}
+TOKEN = response(200, ISSUED)
+ME = response(200, '{"id": "test-user", "display_name": "Zoë"}'.encode())
 
 
 def client(url: str, deadline: Deadline | None = None) -> Spotify:
@@ -40,29 +38,29 @@ def client(url: str, deadline: Deadline | None = None) -> Spotify:
     return Spotify(config, Transport(), deadline or Deadline())
 
 
-def exchange(script: Script) -> str:
+def exchange(server: FaultServer) -> str:
     return (
-        client(script.serve()).exchange("the-code", "the-verifier", "https://x.example/callback").access_token
+        client(server.serve()).exchange("the-code", "the-verifier", "https://x.example/callback").access_token
     )
 
 
-def fetch_profile(script: Script) -> Profile:
-    return client(script.serve()).fetch_profile("BQ-token")
+def fetch_profile(server: FaultServer) -> Profile:
+    return client(server.serve()).fetch_profile("BQ-token")
 
 
 @pytest.mark.promise("A2", "J3")
 def test_a_code_is_exchanged_with_its_verifier_and_a_token_refreshed_both_with_basic_authentication() -> None:
-    script = Script([TOKEN])
-    spotify = client(script.serve())
+    server = FaultServer([TOKEN])
+    spotify = client(server.serve())
     assert (
         spotify.exchange("the-code", "the-verifier", "https://x.example/callback").access_token == "BQ-token"
     )
     spotify.refresh(Tokens("BQ-old", "AQ-old", "", 0))
-    for request in script.requests:
+    for request in server.requests:
         assert (request.method, request.path) == ("POST", "/api/token")
         assert request.headers["Authorization"] == f"Basic {base64.b64encode(b'the-id:the-secret').decode()}"
         assert request.headers["Content-Type"] == "application/x-www-form-urlencoded"
-    exchanged, refreshed = (parse_qs(request.body) for request in script.requests)
+    exchanged, refreshed = (parse_qs(request.body) for request in server.requests)
     assert refreshed == {"grant_type": ["refresh_token"], "refresh_token": ["AQ-old"]}
     assert exchanged == {
         "grant_type": ["authorization_code"],
@@ -74,14 +72,14 @@ def test_a_code_is_exchanged_with_its_verifier_and_a_token_refreshed_both_with_b
 
 def test_the_token_type_is_case_insensitive() -> None:
     """RFC 6749 §5.1. A response without one is harmless."""
-    body = b'{"access_token": "BQ-token", "token_type": "BEARER"}'
-    assert exchange(Script([(200, JSON, body)])) == exchange(Script([response()])) == "BQ-token"
+    for issued in ({**ISSUED, "token_type": "BEARER"}, {"access_token": "BQ-token"}):
+        assert exchange(FaultServer([response(200, issued)])) == "BQ-token"
 
 
 def test_the_profile_is_requested_with_the_token() -> None:
-    script = Script([ME])
-    assert fetch_profile(script).display_name == "Zoë"
-    (request,) = script.requests
+    server = FaultServer([ME])
+    assert fetch_profile(server).display_name == "Zoë"
+    (request,) = server.requests
     assert (request.method, request.path) == ("GET", "/v1/me")
     assert request.headers["Authorization"] == "Bearer BQ-token"
     assert request.headers["Accept-Encoding"] == "identity"
@@ -89,11 +87,11 @@ def test_the_profile_is_requested_with_the_token() -> None:
 
 @pytest.mark.promise("B13")
 def test_a_cookie_from_one_login_is_not_sent_with_the_next() -> None:
-    script = Script([(200, {**JSON, "Set-Cookie": "sp_t=of-one-visitor; Path=/"}, TOKEN[2])])
-    spotify = client(script.serve())
+    server = FaultServer([response(200, ISSUED, Set_Cookie="sp_t=of-one-visitor; Path=/")])
+    spotify = client(server.serve())
     for _ in range(2):
         spotify.exchange("c", "v", "u")
-    assert all("Cookie" not in request.headers for request in script.requests)
+    assert all("Cookie" not in request.headers for request in server.requests)
 
 
 @pytest.mark.promise("J3")
@@ -102,33 +100,33 @@ def test_proxy_variables_and_netrc_are_ignored(monkeypatch: pytest.MonkeyPatch, 
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login other password other\n")
     monkeypatch.setenv("NETRC", str(netrc))
-    script = Script([ME])
-    fetch_profile(script)
-    assert script.requests[0].headers["Authorization"] == "Bearer BQ-token"
+    server = FaultServer([ME])
+    fetch_profile(server)
+    assert server.requests[0].headers["Authorization"] == "Bearer BQ-token"
 
 
 @pytest.mark.promise("J3")
 def test_a_redirect_is_not_followed() -> None:
-    elsewhere = Script([TOKEN])
-    script = Script([(307, {"Location": f"{elsewhere.serve()}/api/token"}, b"")])
+    elsewhere = FaultServer([TOKEN])
+    server = FaultServer([response(307, Location=f"{elsewhere.serve()}/api/token")])
     with pytest.raises(errors.SpotifyMalformed):
-        exchange(script)
+        exchange(server)
     assert elsewhere.requests == []
 
 
 def test_a_code_is_sent_again_after_a_short_rate_limit_but_three_times_at_most_and_only_in_time() -> None:
-    limit = (429, {"Retry-After": "1"}, b"")
-    script = Script([limit, TOKEN])
-    assert exchange(script) == "BQ-token"
-    assert script.requests[0] == script.requests[1]
-    script = Script([limit])
+    limit = response(429, Retry_After="1")
+    server = FaultServer([limit, TOKEN])
+    assert exchange(server) == "BQ-token"
+    assert server.requests[0] == server.requests[1]
+    server = FaultServer([limit])
     with pytest.raises(errors.SpotifyRateLimited):
-        exchange(script)
-    assert len(script.requests) == 3
-    limited = client(script.serve(), Deadline(time.monotonic() + 2.5))
+        exchange(server)
+    assert len(server.requests) == 3
+    limited = client(server.serve(), Deadline(time.monotonic() + 2.5))
     with pytest.raises(errors.SpotifyTimeout):
         limited.exchange("c", "v", "u")
-    assert len(script.requests) == 4
+    assert len(server.requests) == 4
 
 
 @pytest.mark.promise("I3")
@@ -144,7 +142,7 @@ def test_a_code_is_sent_again_after_a_short_rate_limit_but_three_times_at_most_a
 def test_a_failure_names_the_endpoint_without_the_id_of_anyone(
     path: str, endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spotify = client(Script([(503, {}, b"")]).serve())
+    spotify = client(FaultServer([response(503)]).serve())
     assert str(spotify.get(path, "BQ-token")) == f"{endpoint} 503"
     monkeypatch.setattr(transport, "MOST_BYTES", -1)
     with pytest.raises(errors.SpotifyError) as failure:
@@ -174,14 +172,14 @@ QUOTA = b'{"error": {"status": 429, "reason": "QUOTA_EXCEEDED"}}'
 def test_a_long_retry_after_is_reported_at_once(
     retry_after: str | None, seconds: int, body: bytes, reason: str
 ) -> None:
-    headers = {} if retry_after is None else {"Retry-After": retry_after.encode().decode("latin-1")}
-    script = Script([(429, headers, body)])
+    headers = {} if retry_after is None else {"Retry_After": retry_after.encode().decode("latin-1")}
+    server = FaultServer([response(429, body, **headers)])
     started = time.monotonic()
     with pytest.raises(errors.SpotifyRateLimited) as failure:
-        fetch_profile(script)
+        fetch_profile(server)
     assert (failure.value.retry_after, failure.value.reason) == (seconds, reason)
     assert time.monotonic() - started < 2
-    assert len(script.requests) == 1
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -195,39 +193,36 @@ def test_the_wait_after_a_rate_limit_is_shown_in_ordinary_units(seconds: int, wo
 def test_a_small_response_that_unpacks_to_more_than_256_kb_is_rejected() -> None:
     bomb = gzip.compress(b"x" * 10_000_000)
     with pytest.raises(errors.SpotifyMalformed):
-        fetch_profile(Script([(200, {"Content-Encoding": "gzip"}, bomb)]))
+        fetch_profile(FaultServer([response(200, bomb, Content_Encoding="gzip")]))
 
 
 @pytest.mark.promise("J3")
 def test_no_secret_is_sent_to_a_server_with_another_hosts_certificate_or_an_untrusted_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    script = Script([TOKEN])
+    server = FaultServer([TOKEN])
     certificate, key = make_ssl_devcert(str(tmp_path / "server"), "localhost")
-    server = make_server("127.0.0.1", 0, script, ssl_context=(certificate, key))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    url = server.serve(context)
     monkeypatch.setenv("CURL_CA_BUNDLE", "")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "")
     for trusted, host in ((True, "localhost"), (certificate, "127.0.0.1")):
         monkeypatch.setattr(transport, "VERIFY", trusted)
         with pytest.raises(errors.SpotifyUnavailable) as failure:
-            client(f"https://{host}:{server.server_port}").exchange("c", "v", "u")
+            client(url.replace("localhost", host)).exchange("c", "v", "u")
         assert failure.value.detail == "token SSLError"
         assert not isinstance(failure.value, errors.SpotifyUnreachable), "it is not retried"
-    assert script.requests == []
+    assert server.requests == []
     monkeypatch.setattr(transport, "VERIFY", certificate)
-    client(f"https://localhost:{server.server_port}").exchange("c", "v", "u")
-
-
-def response(**document: object) -> tuple[int, dict[str, str], bytes]:
-    return 200, JSON, json.dumps({"access_token": "BQ-token", **document}).encode()
+    client(url).exchange("c", "v", "u")
 
 
 class TestTokens:
     OLD = Tokens("BQ-old", "AQ-old", "user-top-read", 0)
 
-    def refresh(self, *responses: tuple[int, dict[str, str], bytes]) -> Tokens | None:
-        return client(Script([*responses]).serve()).refresh(self.OLD)
+    def refresh(self, sent: Behaviour) -> Tokens | None:
+        return client(FaultServer([sent]).serve()).refresh(self.OLD)
 
     @pytest.mark.parametrize(
         ("sent", "kept"),
@@ -240,34 +235,32 @@ class TestTokens:
     def test_refresh_token_and_scope_stay_unless_spotify_sends_new_ones(
         self, sent: dict[str, object], kept: tuple[str, str]
     ) -> None:
-        tokens = self.refresh(response(**sent))
+        tokens = self.refresh(response(200, {**ISSUED, **sent}))
         assert tokens
         assert (tokens.refresh_token, tokens.scope) == kept
 
     def test_a_rejected_refresh_token_gives_none_but_an_outage_removes_no_tokens(self) -> None:
-        rejected = b'{"error": "invalid_grant"}'
-        assert self.refresh((400, JSON, rejected)) is None
+        rejected = {"error": "invalid_grant"}
+        assert self.refresh(response(400, rejected)) is None
         with pytest.raises(errors.SpotifyUnavailable):
-            self.refresh((503, JSON, rejected))
+            self.refresh(response(503, rejected))
 
     @pytest.mark.promise("M10")
-    @pytest.mark.parametrize("failure", [(503, {}, b""), (429, {"Retry-After": "1"}, b"")])
-    def test_a_refresh_is_not_repeated_after_a_failure(
-        self, failure: tuple[int, dict[str, str], bytes]
-    ) -> None:
-        script = Script([failure, TOKEN])
+    @pytest.mark.parametrize("failure", [response(503), response(429, Retry_After="1")])
+    def test_a_refresh_is_not_repeated_after_a_failure(self, failure: Behaviour) -> None:
+        server = FaultServer([failure, TOKEN])
         with pytest.raises(errors.SpotifyError):
-            client(script.serve()).refresh(self.OLD)
-        assert len(script.requests) == 1
+            client(server.serve()).refresh(self.OLD)
+        assert len(server.requests) == 1
 
     @pytest.mark.promise("M11")
     def test_a_refresh_is_not_begun_without_time_for_a_response(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        script = Script([TOKEN])
+        server = FaultServer([TOKEN])
         with pytest.raises(errors.SpotifyTimeout) as failure:
-            client(script.serve(), Deadline(time.monotonic() + 1.9)).refresh(self.OLD)
-        assert (failure.value.detail, script.requests) == ("token deadline", [])
+            client(server.serve(), Deadline(time.monotonic() + 1.9)).refresh(self.OLD)
+        assert (failure.value.detail, server.requests) == ("token deadline", [])
         monkeypatch.setattr(transport, "CONNECT_SECONDS", 0.5)
         with pytest.raises(errors.SpotifyTimeout) as failure:
             client(never_accepting(), Deadline(time.monotonic() + 2.4)).refresh(self.OLD)
@@ -280,7 +273,7 @@ class TestTokens:
         self, sent: object, lifetime: int
     ) -> None:
         before = int(time.time())
-        tokens = self.refresh(response(expires_in=sent))
+        tokens = self.refresh(response(200, {**ISSUED, "expires_in": sent}))
         assert tokens
         assert before + lifetime <= tokens.ends <= int(time.time()) + lifetime
 
