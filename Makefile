@@ -1,8 +1,9 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-more screenshots smoke contract package deploy doctor rotate-key destroy bench load faults mutate promises check format lock clean
+.PHONY: help run test test-all test-more screenshots smoke contract package deploy doctor rotate-key destroy policies bench load faults mutate promises check format lock clean
 
 PORT ?= 5000
-STAGE ?= prod
+STAGE ?=
+CONFIRM ?=
 TABLE ?=
 END_SESSIONS ?=
 MEMORY ?= 512
@@ -54,7 +55,7 @@ contract: .venv/ready ## Check what we believe about Spotify against Spotify its
 	@$(BIN)/python -m pytest -c tests/contract/live.ini tests/contract/beliefs.py
 
 package: .venv/ready ## Build the deployment package, reproducibly (STAGE=prod or dev)
-	@$(BIN)/python -m deploy.bundle $(STAGE)
+	@$(BIN)/python -m deploy.bundle "$(STAGE)"
 
 deploy: .venv/ready ## Deploy to AWS; safe to repeat (STAGE=prod or dev)
 	@$(BIN)/python -m deploy deploy "$(STAGE)"
@@ -66,7 +67,10 @@ rotate-key: .venv/ready ## Replace the signing key, in just over six minutes; se
 	@$(BIN)/python -m deploy rotate-key "$(STAGE)" --end-sessions "$(END_SESSIONS)"
 
 destroy: .venv/ready ## Remove a deployment (STAGE=prod or dev); keeps the users table unless TABLE=its-name
-	@$(BIN)/python -m deploy destroy "$(STAGE)" --table "$(TABLE)"
+	@$(BIN)/python -m deploy destroy "$(STAGE)" --table "$(TABLE)" --confirm "$(CONFIRM)"
+
+policies: .venv/ready ## Write the names of .chalice/config.json into all policies, for example after a change of app_name
+	@$(BIN)/python -m deploy.policies
 
 bench: .venv/ready .runtime/ready ## Compare cold starts and warm requests with a plain Chalice app (MEMORY=256 for another size)
 	@$(BIN)/python -m bench.cost --memory "$(MEMORY)"

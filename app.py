@@ -4,7 +4,7 @@ from chalicelib import documents, oauth, pages, services, web
 from chalicelib.errors import LoginSpent
 from chalicelib.request import Request
 
-app = web.App(app_name="spotify-login")
+app = web.App()
 services.prepare()
 
 

@@ -1,11 +1,14 @@
-"""Events that are not requests of the app's REST API: pings, schedules, and requests of other services."""
+"""Events that are not requests of the app's REST API: pings, checks by `make doctor`, and requests of other services."""
 
 import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from chalicelib import documents, log
+from chalicelib import documents, log, services
 from chalicelib.errors import LoginError
+
+CHECK = {"source": "make doctor"}
+"""The event of a check. Only who may invoke the function can send it: API Gateway's events have other members."""
 
 
 def respond(
@@ -18,6 +21,8 @@ def respond(
         LoginError: the event holds records, such as messages of a queue, which would be lost if this call succeeded.
     """
     line: dict[str, Any] = {"event": "request", "outcome": "failed", "request_id": secrets.token_hex(8)}
+    if event == CHECK:
+        return check()
     match event:
         case {"Records": _} | {"requestContext": {}}:
             line |= {"status": error.status, "reason": error.reason, "error": bug and log.origin_of(bug)}
@@ -35,3 +40,12 @@ def respond(
         "body": documents.problem(error, line["request_id"]),
         "isBase64Encoded": False,
     }
+
+
+def check() -> dict[str, Any]:
+    """Do what a login does with AWS, without a user: the reason, detail and settings of what failed, or {}."""
+    try:
+        services.check()
+    except LoginError as failure:
+        return {"reason": failure.reason, "detail": failure.detail, "settings": failure.settings}
+    return {}

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache, partial
@@ -67,6 +68,29 @@ def settings(deadline: Deadline) -> Mapping[str, str]:
         return supplied
     stored = _parameters(path).values(deadline)
     return {**{name: stored[name] for name in STORABLE if name in stored}, **supplied}
+
+
+def check() -> None:
+    """Read the parameters, and use the table and the key as a login and a logout do, without changing anything.
+
+    Raises:
+        LoginError: one of them failed.
+    """
+    deadline = Deadline()
+    if path := os.environ.get("PARAMETER_PATH", ""):
+        from chalicelib.parameters import Parameters
+
+        Parameters(path).values(deadline)  # now, not as they were up to five minutes ago
+    complete = _config(frozenset(settings(deadline).items()))
+    users, no_session = _users(complete, deadline), Claims("-", secrets.token_urlsafe(16), "-", 0, 0)
+    users.find(no_session)
+    users.end(no_session)
+    users.forget(no_session)
+    if complete.tokens_kms_alias:
+        from chalicelib.spotify import Tokens
+
+        vault = _vault(complete, deadline)
+        vault.open("-", vault.seal("-", Tokens("", "", "", 0)))
 
 
 def scope(request: Request) -> str:

@@ -1,6 +1,8 @@
 """The interface to Chalice: how a route is called, and what every response looks like."""
 
 import functools
+import json
+import os
 import re
 import secrets
 import time
@@ -8,6 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from chalice import Chalice, Response
@@ -35,6 +38,8 @@ HSTS = {"Strict-Transport-Security": "max-age=31536000"}
 """Every response over https has this. Not for subdomains: the host may be shared."""
 
 HTML = "text/html; charset=utf-8"
+
+CONFIG = Path(__file__).parents[1] / ".chalice" / "config.json"
 
 CLEAR_CACHE = {"Clear-Site-Data": '"cache"'}
 """The logout of a browser with a session cookie has this: Chromium keeps `no-store` pages in its back/forward cache,
@@ -95,10 +100,14 @@ _current: ContextVar[Any] = ContextVar("request")  # app.current_request is shar
 
 
 class App(Chalice):
-    """A Chalice app with the headers and errors of this module. It accepts events of any shape."""
+    """A Chalice app with the headers and errors of this module. It accepts events of any shape.
 
-    def __init__(self, app_name: str, **options: Any) -> None:
-        super().__init__(app_name, **options)
+    Its name is that in .chalice/config.json, which Chalice leaves out of the package.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        name = os.environ.get("AWS_LAMBDA_FUNCTION_NAME") or json.loads(CONFIG.read_bytes())["app_name"]
+        super().__init__(name, **options)
         self.register_middleware(around, "http")
 
     def __call__(self, event: Any, context: Any) -> Any:

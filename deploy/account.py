@@ -6,7 +6,7 @@ boto3 finds them, but reports unusable settings late, or with a traceback.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import boto3
@@ -25,6 +25,7 @@ class Account:
     region: str
     identity: str
     session: boto3.Session
+    _clients: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
     def current(cls) -> Account:
@@ -34,6 +35,8 @@ class Account:
             Stop: there is no region, or there are no credentials that AWS accepts, or AWS cannot be reached.
         """
         try:
+            if os.environ.get("AWS_REGION"):  # AWS CLI knows it, but boto3 and Chalice only the other
+                os.environ.setdefault("AWS_DEFAULT_REGION", os.environ["AWS_REGION"])
             session = boto3.Session()
             region = session.region_name
             if not region:
@@ -57,8 +60,10 @@ class Account:
         return cls(caller["Account"], region, caller["Arn"], session)
 
     def client(self, service: str, **options: Any) -> Any:
-        """A client for an AWS service."""
-        return self.session.client(service, **options)  # type: ignore[call-overload]
+        """A client for an AWS service. There is one for each service."""
+        if service not in self._clients:
+            self._clients[service] = self.session.client(service, **options)  # type: ignore[call-overload]
+        return self._clients[service]
 
 
 def _unreachable(region: str, failure: Exception) -> Problem:

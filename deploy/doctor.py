@@ -6,22 +6,22 @@ Chalice stops at the first problem, often halfway, and never checks a deployment
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Iterator, Mapping
+from urllib.parse import parse_qs, urlsplit
 
 import requests
 
 from chalicelib import config
-from deploy import PROJECT, spotify
+from deploy import declared, spotify
 from deploy.account import Account
-from deploy.key import Key
-from deploy.monitoring import Monitoring
-from deploy.resources import Resources
+from deploy.live import Api, Function, Role
 from deploy.secrets import FALLBACKS, GIVEN, KEY, Secrets
 from deploy.spotify import DASHBOARD
-from deploy.stage import ALIAS, Problem, Stage, Stop
+from deploy.stage import ALIAS, CONFIG, Problem, Stage, Stop
 from deploy.table import Table
+
+SPOTIFY_URLS = ("SPOTIFY_ACCOUNTS_URL", "SPOTIFY_API_URL")
 
 PARAMETERS = {*GIVEN, KEY, FALLBACKS}
 """The settings that the function reads from Parameter Store, unless its environment has them."""
@@ -34,8 +34,16 @@ https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
 NEW_ACCOUNT = 10
 """Concurrent executions: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
 
-READY = "status 307"
-"""What /login responds: a redirect to Spotify."""
+READY, ELSEWHERE = "it redirects to Spotify", "it redirects with another redirect URI"
+"""What /login does: with the app's own redirect URI, or with that of another address."""
+
+
+def recipients() -> Iterator[Problem]:
+    """Yield the addresses in the environment to which the client secret must not be sent."""
+    given = {name: os.environ[name] for name in SPOTIFY_URLS if name in os.environ}
+    for name in sorted({*given} & {*config.faults(given)}):
+        what = f"{name} is {given[name]}, which is neither Spotify nor a simulator on this machine."
+        yield Problem(what, "Unset it, so that no other server gets the client secret:", f"unset {name}")
 
 
 def before(stage: Stage, given: Mapping[str, str]) -> Iterator[Problem]:
@@ -49,14 +57,17 @@ def before(stage: Stage, given: Mapping[str, str]) -> Iterator[Problem]:
         what = f"{ALIAS} is {alias} here, but {stage.alias or 'not set'} in .chalice/config.json."
         remedy = "On AWS, only that file counts. Change it there, or run:"
         yield Problem(what, remedy, f"unset {ALIAS}", stops=False)
-    for name in sorted({*given} & {*config.faults(given)} - {"FRONTEND_ORIGINS"}):
+    for name in sorted(
+        {name for name in given if given[name]} & {*config.faults(given)} - {"FRONTEND_ORIGINS"}
+    ):
         value = "" if name.endswith("SECRET") else f", which is {given[name]!r}"
         yield Problem(f"The app cannot use {name}{value}.", "See docs/settings.md, and set it again.")
     uri = given.get("SPOTIFY_REDIRECT_URI", "")
     own_origin = "/".join(uri.split("/")[:3]) or "https:"
     if "FRONTEND_ORIGINS" in given and not config.are_usable(given["FRONTEND_ORIGINS"], own_origin):
         what = f"FRONTEND_ORIGINS is {given['FRONTEND_ORIGINS']}, but it must list https origins other than the app's."
-        yield Problem(what, "Correct it, or unset it:", "unset FRONTEND_ORIGINS")
+        remedy = "An origin has no path, and no slash at its end. Correct it, or unset it:"
+        yield Problem(what, remedy, "unset FRONTEND_ORIGINS")
     if uri.startswith("http://") and not os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://"):
         what = f"SPOTIFY_REDIRECT_URI is {uri}, but on AWS it must be an https URL."
         yield Problem(what, "Set it to https://your.domain/callback, or unset it to use the API's own URL.")
@@ -74,19 +85,15 @@ def _python(stage: Stage) -> Iterator[Problem]:
 
 
 def _copies(stage: Stage) -> Iterator[Problem]:
-    """Compare the names that occur in several files."""
-    found = re.search(r'\bapp_name="([^"]*)"', (PROJECT / "app.py").read_text(encoding="utf-8"))
+    """Compare the names that follow from the app's name, the stage and USERS_TABLE."""
     path, policy = f"/{stage.app}/{stage.name}", str(stage.policy)
-    for holds, file, needed in (
-        (found and found[1] == stage.app, "app.py", f'app_name="{stage.app}"'),
-        (stage.parameter_path == path, ".chalice/config.json", f"PARAMETER_PATH {path}"),
-        (f":table/{stage.table}'" in policy, stage.policy_file, f"table/{stage.table}"),
-        (f":parameter{path}/*'" in policy, stage.policy_file, f"parameter{path}/*"),
-        (f":/aws/lambda/{stage.function}:*'" in policy, stage.policy_file, f"/aws/lambda/{stage.function}:*"),
-    ):
-        if not holds:
-            what = f"{file} does not match app_name, the stage or USERS_TABLE in .chalice/config.json."
-            yield Problem(what, f"It needs: {needed}")
+    if stage.parameter_path != path:
+        what = f"PARAMETER_PATH of stage {stage.name} in {CONFIG} is {stage.parameter_path}."
+        yield Problem(what, f"It must be made of the app's name and the stage's: {path}")
+    needed = (f":table/{stage.table}'", f":parameter{path}/*'", f":/aws/lambda/{stage.function}:*'")
+    if missing := [name.strip(":'") for name in needed if name not in policy]:
+        what = f"{stage.policy_file} does not allow {' and '.join(missing)}, which {CONFIG} names."
+        yield Problem(what, "Write the names of that file into the policies:", "make policies")
 
 
 def settings(
@@ -115,15 +122,17 @@ def settings(
 
 def account(stage: Stage, account: Account, given: Mapping[str, str]) -> Iterator[Problem]:
     """Yield the problems of an account: conflicting names, and limits."""
-    yield from Resources(stage, account).conflicts()
-    for part in (Table(stage, account), Key(stage, account)):
+    if not stage.role_arn:
+        yield from Role(stage, account).conflicts()
+    yield from Api(stage, account).conflicts()
+    for resource in declared.resources(stage, account):
         try:
-            part.describe()
+            resource.read()
         except Stop as stop:
             yield from stop.problems
     uri = given.get("SPOTIFY_REDIRECT_URI")
     for other in stage.others if uri else ():
-        if Secrets(Stage.load(other), account).read().get("SPOTIFY_REDIRECT_URI") == uri:
+        if Secrets(Stage.load(other), account).values().get("SPOTIFY_REDIRECT_URI") == uri:
             what = f"SPOTIFY_REDIRECT_URI is {uri}, which stage {other} uses."
             yield Problem(what, "Set this stage's own, or unset it:", "unset SPOTIFY_REDIRECT_URI")
     limits = account.client("lambda").get_account_settings()["AccountLimit"]
@@ -136,29 +145,44 @@ def account(stage: Stage, account: Account, given: Mapping[str, str]) -> Iterato
         yield Problem(what, remedy, f"{quota} --desired-value 1000", stops=False)
 
 
+def moving(
+    stage: Stage, account: Account, given: Mapping[str, str], stored: Mapping[str, str]
+) -> Iterator[Problem]:
+    """Yield what would break logins if a live stage moved to the given redirect URI."""
+    uri = given.get("SPOTIFY_REDIRECT_URI", "")
+    url = uri.removesuffix("/callback")
+    if url in {"", address(stage, account, stored)} or not Function(stage, account).describe():
+        return
+    state = login_state(url)
+    if state not in {READY, ELSEWHERE}:
+        what = f"SPOTIFY_REDIRECT_URI is {uri}, but {url}/login is not this app: {state}."
+        yield Problem(what, "Correct it, or first point its host name to the API.")
+    both = {**stored, **given}
+    for note in spotify.authorization(both["SPOTIFY_CLIENT_ID"], uri, config.read(both, "SPOTIFY_SCOPE")):
+        yield note._replace(stops=True)
+
+
 def deployed(stage: Stage, account: Account) -> Iterator[Problem]:
     """Yield the problems of a deployed stage."""
-    resources, stored = Resources(stage, account), Secrets(stage, account).read()
-    parts = (Table(stage, account), Key(stage, account), Monitoring(stage, account), resources)
-    faults = [fault for part in parts for fault in part.faults()]
-    if KEY not in stored:
-        faults.append(f"{stage.parameter_path}/{KEY} does not exist, so users cannot log in")
-    variables = resources.function().get("Environment", {}).get("Variables", {})
-    overriding = sorted({*variables} & PARAMETERS)
-    faults += [
-        f"{name} is in the function's environment, and overrides the stored parameter" for name in overriding
-    ]
-    for fault in faults:
-        yield Problem(f"{fault}.", "Deploy again:", f"make deploy STAGE={stage.name}")
-    for policy, operation in resources.extra_policies():
-        what = f"Role {stage.role} has more permissions than it needs: policy {policy}."
-        yield Problem(what, "Remove it:", f"aws iam {operation} --role-name {stage.role}")
-    if url := address(resources, stored):
+    stored, again = Secrets(stage, account).values(), f"make deploy STAGE={stage.name}"
+    for resource in declared.resources(stage, account):
+        for name, fault in resource.faults().items():
+            if name == "Runtime":
+                yield Problem(f"{fault}.", "The next deployment from here changes it.", stops=False)
+            else:
+                yield Problem(f"{fault}.", "Deploy again:", again)
+    log = f"aws logs tail /aws/lambda/{stage.function} --since 10m"
+    function = Function(stage, account)
+    if function.describe() and (failed := function.check()):
+        words = " ".join([failed["reason"], failed.get("detail", ""), *failed.get("settings", ())]).strip()
+        what = f"{function} cannot do what a login needs: {words}."
+        yield Problem(what, "Deploy again, or find the reason in docs/operations.md and the log:", log)
+    if url := address(stage, account, stored):
         state = login_state(url)
         if state != READY:
             what = f"{url}/login does not redirect to Spotify: {state}."
             remedy = "Check that its host name points to the API. If it does, find the setting at fault in the log:"
-            yield Problem(what, remedy, f"aws logs tail /aws/lambda/{stage.function} --since 10m")
+            yield Problem(what, remedy, log)
         scope = config.read(stored, "SPOTIFY_SCOPE")
         yield from spotify.authorization(stored.get("SPOTIFY_CLIENT_ID", ""), f"{url}/callback", scope)
     yield from _access(stage, stored)
@@ -179,26 +203,31 @@ def _access(stage: Stage, stored: Mapping[str, str]) -> Iterator[Problem]:
         yield Problem(what, "Name only the scopes that your routes need, for example:", deploy, stops=False)
 
 
-def address(resources: Resources, stored: Mapping[str, str]) -> str:
+def address(stage: Stage, account: Account, stored: Mapping[str, str]) -> str:
     """The app's URL: that of its redirect URI if one is set, otherwise the API's own."""
-    return stored.get("SPOTIFY_REDIRECT_URI", "").removesuffix("/callback") or resources.url
+    return stored.get("SPOTIFY_REDIRECT_URI", "").removesuffix("/callback") or Api(stage, account).url
 
 
 def login_state(url: str) -> str:
-    """What /login responds, such as `status 307`, or the type of the failure to reach it."""
+    """What /login does: `READY`, `ELSEWHERE`, another status, or the type of the failure to reach it."""
     try:
-        return f"status {requests.get(f'{url}/login', timeout=30, allow_redirects=False).status_code}"
+        reply = requests.get(f"{url}/login", timeout=30, allow_redirects=False)
     except requests.RequestException as failure:
         return type(failure).__name__
+    if reply.status_code != requests.codes.temporary_redirect:
+        return f"status {reply.status_code}"
+    query = parse_qs(urlsplit(reply.headers["Location"]).query)
+    return READY if query.get("redirect_uri") == [f"{url}/callback"] else ELSEWHERE
 
 
 def summary(stage: Stage, account: Account) -> Iterator[tuple[str, str]]:
     """Yield the names and values that describe a live deployment."""
-    resources, secrets = Resources(stage, account), Secrets(stage, account)
-    url = address(resources, secrets.read())
+    secrets = Secrets(stage, account)
+    url = address(stage, account, secrets.values())
     yield "URL", f"{url}/"
     yield "redirect URI", f"{url}/callback"
-    yield "commit", resources.commit() or "unknown (deployed without make deploy, or without git)"
+    commit = Function(stage, account).commit()
+    yield "commit", commit or "unknown (deployed without make deploy, or without git)"
     yield "items", f"{Table(stage, account).describe()['ItemCount']} (AWS counts them about every six hours)"
     if stage.alias:
         yield "access", f"kept, key {stage.alias}"

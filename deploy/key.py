@@ -1,17 +1,19 @@
 """The KMS key that encrypts the tokens of a stage that keeps access.
 
 It outlives the function, like the table. Only a key with this stage's tags is used, changed or deleted. A stage without
-TOKENS_KMS_ALIAS has no key: then nothing here calls AWS.
+TOKENS_KMS_ALIAS has no key.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from deploy.account import Account
+from deploy.resource import Attributes, Resource
 from deploy.stage import Problem, Stage, Stop
 
 DEFINITION = {"KeySpec": "SYMMETRIC_DEFAULT", "KeyUsage": "ENCRYPT_DECRYPT"}
@@ -27,14 +29,16 @@ NOT_OURS = ("AccessDeniedException", "NotFoundException")
 """Errors of reading a key that is not this stage's, or no longer exists."""
 
 
-class Key:
-    """The KMS key of a stage."""
+class Key(Resource):
+    """The KMS key of a stage, by its alias."""
+
+    KIND, SURVIVES = "Key", True
 
     def __init__(self, stage: Stage, account: Account) -> None:
-        self.alias = stage.alias
+        super().__init__(stage.alias, "deploy/key.py", {"KeyState": "Enabled"})
         self._description = f"Encrypts the Spotify tokens in table {stage.table}"
         self._tags = [{"TagKey": key, "TagValue": value} for key, value in stage.tags.items()]
-        self._kms: Any = account.client("kms") if self.alias else None
+        self._kms = account.client("kms")
 
     def describe(self) -> dict[str, Any]:
         """KMS's description of the key that has the alias; {} if there is none.
@@ -42,65 +46,28 @@ class Key:
         Raises:
             Stop: its tags are not this stage's, or it is not for symmetric encryption.
         """
-        if not self.alias:
-            return {}
         try:
-            found = self._kms.describe_key(KeyId=self.alias)["KeyMetadata"]
+            found = self._kms.describe_key(KeyId=self.name)["KeyMetadata"]
         except self._kms.exceptions.NotFoundException:
             return {}
         if not self._is_own(found["KeyId"]) or any(found[name] != DEFINITION[name] for name in DEFINITION):
-            what = f"Key {self.alias} is not this stage's: it has other tags, or is not for symmetric encryption."
+            what = f"{self} is not this stage's: it has other tags, or is not for symmetric encryption."
             raise Stop(Problem(what, "Change TOKENS_KMS_ALIAS in .chalice/config.json."))
         return dict(found)
 
-    def existing(self) -> list[str]:
-        """The key, if it exists, and what its deletion means."""
-        if not (found := self.describe() or self._unnamed()):
-            return []
-        restore = f"aws kms cancel-key-deletion --key-id {found['KeyId']}"
-        after = "After that, the tokens in copies and backups of the table cannot be decrypted"
-        return [
-            f"key {self.alias}, after {DELETION_DAYS} days. To restore it until then:\n      {restore}\n  {after}"
-        ]
+    def read(self) -> Attributes | None:
+        """The state of the key."""
+        found = self.describe()
+        return {"KeyState": found["KeyState"]} if found else None
 
-    def faults(self) -> list[str]:
-        """What differs from an enabled key, as sentences; `create` repairs it."""
-        if not self.alias:
-            return []
-        state = self.describe().get("KeyState")
-        if state is None:
-            return [f"Key {self.alias} does not exist"]
-        return [] if state == "Enabled" else [f"The state of key {self.alias} is {state}, not Enabled"]
-
-    def create(self) -> bool:
-        """Create the key and its alias, or enable the key. Returns whether the alias is new."""
-        if not self.alias:
-            return False
-        if found := self.describe():
-            if found["KeyState"] == "PendingDeletion":
-                self._kms.cancel_key_deletion(KeyId=found["KeyId"])
-            if found["KeyState"] in {"PendingDeletion", "Disabled"}:
-                self._kms.enable_key(KeyId=found["KeyId"])
-            return False
+    def create(self) -> None:
+        """Create the key, unless an earlier command did, and its alias, as soon as KMS finds the key."""
         definition: dict[str, Any] = {**DEFINITION, "Description": self._description, "Tags": self._tags}
         key = self._unnamed() or self._kms.create_key(**definition)["KeyMetadata"]
-        self._create_alias(key["KeyId"])
-        return True
-
-    def delete(self) -> None:
-        """Schedule the deletion of the key, if it exists, and delete its alias."""
-        if found := self.describe() or self._unnamed():
-            if found["KeyState"] != "PendingDeletion":
-                self._kms.schedule_key_deletion(KeyId=found["KeyId"], PendingWindowInDays=DELETION_DAYS)
-            if self.describe():
-                self._kms.delete_alias(AliasName=self.alias)
-
-    def _create_alias(self, key_id: str) -> None:
-        """Create the alias, and wait for a new key."""
         end = time.monotonic() + NEW_KEY_SECONDS
         while True:
             try:
-                self._kms.create_alias(AliasName=self.alias, TargetKeyId=key_id)
+                self._kms.create_alias(AliasName=self.name, TargetKeyId=key["KeyId"])
             except self._kms.exceptions.NotFoundException:
                 if time.monotonic() > end:
                     raise
@@ -108,9 +75,32 @@ class Key:
             else:
                 return
 
+    def change(self, names: Iterable[str]) -> None:  # noqa: ARG002 - the state is the only attribute
+        """Enable the key."""
+        found = self.describe()
+        if found["KeyState"] == "PendingDeletion":
+            self._kms.cancel_key_deletion(KeyId=found["KeyId"])
+        self._kms.enable_key(KeyId=found["KeyId"])
+
+    def delete(self) -> None:
+        """Schedule the deletion of the key, if it exists, and delete its alias."""
+        if found := self.describe() or self._unnamed():
+            if found["KeyState"] != "PendingDeletion":
+                self._kms.schedule_key_deletion(KeyId=found["KeyId"], PendingWindowInDays=DELETION_DAYS)
+            if self.describe():
+                self._kms.delete_alias(AliasName=self.name)
+
+    def existing(self) -> list[str]:
+        """The key, if it exists, and what its deletion means."""
+        if not (found := self.describe() or self._unnamed()):
+            return []
+        restore = f"aws kms cancel-key-deletion --key-id {found['KeyId']}"
+        after = "After that, the tokens in copies and backups of the table cannot be decrypted"
+        return [f"{self}, after {DELETION_DAYS} days. To restore it until then:\n      {restore}\n  {after}"]
+
     def _unnamed(self) -> dict[str, Any]:
         """An enabled key of this stage without the alias: a run was interrupted, or the alias was changed."""
-        pages = self._kms.get_paginator("list_keys").paginate() if self.alias else ()
+        pages = self._kms.get_paginator("list_keys").paginate()
         for key in (key for page in pages for key in page["Keys"]):
             try:
                 if self._is_own(key["KeyId"]):

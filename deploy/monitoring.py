@@ -1,16 +1,14 @@
-"""The function's log group and alarms.
-
-Lambda would create the log group without an expiry, and Chalice creates no alarms. Every call can be repeated, so a
-deployment restores what was deleted by hand.
-"""
+"""The function's log group and alarms. Lambda would create the log group without an expiry, and Chalice no alarms."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
 from deploy.account import Account
+from deploy.resource import Attributes, Resource
 from deploy.stage import Stage
 
 RETENTION_DAYS = 30
@@ -45,71 +43,78 @@ METRICS = {
 """Namespace, metric, threshold and description, by the last part of an alarm's name."""
 
 
-class Monitoring:
-    """The log group and the alarms of a stage."""
+class LogGroup(Resource):
+    """The log group of a stage's function."""
+
+    KIND = "Log group"
 
     def __init__(self, stage: Stage, account: Account) -> None:
+        name = f"/aws/lambda/{stage.function}"
+        super().__init__(name, "deploy/monitoring.py", {"retentionInDays": RETENTION_DAYS})
         self._logs = account.client("logs")
-        self._cloudwatch = account.client("cloudwatch")
-        self._log = f"/aws/lambda/{stage.function}"
-        self._alarms = {f"{stage.function}-{short}": metric for short, metric in METRICS.items()}
-        api = {"ApiName": stage.app, "Stage": stage.api_stage}
-        self._dimensions = {"AWS/Lambda": {"FunctionName": stage.function}, "AWS/ApiGateway": api}
 
-    def existing(self) -> list[str]:
-        """The existing ones, such as `alarm spotify-login-prod-errors`."""
-        log = [f"log group {self._log}"] if self._group() else []
-        return log + [f"alarm {name}" for name in self._described()]
-
-    def faults(self) -> list[str]:
-        """What is missing or differs, as sentences; `create` repairs it."""
-        wrong = []
-        if self._group().get("retentionInDays") != RETENTION_DAYS:
-            wrong.append(
-                f"Log group {self._log} does not exist, or does not expire after {RETENTION_DAYS} days"
-            )
-        described = self._described()
-        for name, metric in self._alarms.items():
-            if name not in described:
-                wrong.append(f"Alarm {name} does not exist")
-            elif any(described[name].get(key) != value for key, value in self._alarm(*metric).items()):
-                wrong.append(f"Alarm {name} differs from deploy/monitoring.py")
-        return wrong
+    def read(self) -> Attributes | None:
+        """The days after which lines expire."""
+        groups = self._logs.describe_log_groups(logGroupNamePrefix=self.name)["logGroups"]
+        found = [group for group in groups if group["logGroupName"] == self.name]
+        return {"retentionInDays": found[0].get("retentionInDays")} if found else None
 
     def create(self) -> None:
-        """Create or update all. An alarm keeps its actions, unless ALARM_TOPIC_ARN is set."""
+        """Create the log group, unless the function has just done so."""
         with suppress(self._logs.exceptions.ResourceAlreadyExistsException):
-            self._logs.create_log_group(logGroupName=self._log)
-        self._logs.put_retention_policy(logGroupName=self._log, retentionInDays=RETENTION_DAYS)
-        topic, described = os.environ.get("ALARM_TOPIC_ARN"), self._described()
-        for name, metric in self._alarms.items():
-            actions = {kind: described.get(name, {}).get(kind, []) for kind in ACTIONS}
-            if topic is not None:
-                actions["AlarmActions"] = [topic] if topic else []
-            self._cloudwatch.put_metric_alarm(AlarmName=name, **actions, **self._alarm(*metric))
+            self._logs.create_log_group(logGroupName=self.name)
+
+    def change(self, names: Iterable[str]) -> None:  # noqa: ARG002 - there is only one attribute
+        """Have lines expire."""
+        self._logs.put_retention_policy(logGroupName=self.name, retentionInDays=RETENTION_DAYS)
 
     def delete(self) -> None:
-        """Delete all that exist."""
-        if names := list(self._described()):
-            self._cloudwatch.delete_alarms(AlarmNames=names)
+        """Delete the log group with all lines."""
         with suppress(self._logs.exceptions.ResourceNotFoundException):
-            self._logs.delete_log_group(logGroupName=self._log)
+            self._logs.delete_log_group(logGroupName=self.name)
 
-    def _group(self) -> dict[str, Any]:
-        groups = self._logs.describe_log_groups(logGroupNamePrefix=self._log)["logGroups"]
-        return next((group for group in groups if group["logGroupName"] == self._log), {})
 
-    def _alarm(self, namespace: str, metric: str, threshold: int, description: str) -> dict[str, Any]:
-        dimensions = self._dimensions[namespace].items()
-        return {
+class Alarm(Resource):
+    """An alarm of a stage. It keeps its actions, unless ALARM_TOPIC_ARN is set."""
+
+    KIND = "Alarm"
+
+    def __init__(self, stage: Stage, account: Account, short: str) -> None:
+        namespace, metric, threshold, description = METRICS[short]
+        api = {"ApiName": stage.app, "Stage": stage.api_stage}
+        dimensions = {"FunctionName": stage.function} if namespace == "AWS/Lambda" else api
+        wanted = {
             **ALARM,
             "AlarmDescription": description,
             "Namespace": namespace,
             "MetricName": metric,
             "Threshold": threshold,
-            "Dimensions": [{"Name": key, "Value": value} for key, value in dimensions],
+            "Dimensions": [{"Name": key, "Value": value} for key, value in dimensions.items()],
         }
+        topic = os.environ.get("ALARM_TOPIC_ARN")
+        actions = {} if topic is None else {"AlarmActions": [topic] if topic else []}
+        super().__init__(f"{stage.function}-{short}", "deploy/monitoring.py", {**wanted, **actions})
+        self._cloudwatch = account.client("cloudwatch")
 
-    def _described(self) -> dict[str, Any]:
-        found = self._cloudwatch.describe_alarms(AlarmNames=list(self._alarms))["MetricAlarms"]
-        return {alarm["AlarmName"]: alarm for alarm in found}
+    def read(self) -> Attributes | None:
+        """The declared settings of the alarm."""
+        found = self._describe()
+        return {name: found.get(name) for name in self.wanted} if found else None
+
+    def create(self) -> None:
+        """Create or replace the alarm."""
+        kept = {name: self._describe().get(name, []) for name in ACTIONS}
+        self._cloudwatch.put_metric_alarm(AlarmName=self.name, **{**kept, **self.wanted})
+
+    def change(self, names: Iterable[str]) -> None:  # noqa: ARG002 - an alarm is replaced as a whole
+        """Replace the alarm."""
+        self.create()
+
+    def delete(self) -> None:
+        """Delete the alarm."""
+        if self._describe():
+            self._cloudwatch.delete_alarms(AlarmNames=[self.name])
+
+    def _describe(self) -> dict[str, Any]:
+        found = self._cloudwatch.describe_alarms(AlarmNames=[self.name])["MetricAlarms"]
+        return dict(found[0]) if found else {}

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, cast
 
 from chalicelib.config import split
 from deploy.account import Account
+from deploy.resource import Attributes, Resource
 from deploy.stage import Problem, Stage, Stop
 
 KEY, FALLBACKS = "SECRET_KEY", "SECRET_KEY_FALLBACKS"
@@ -24,7 +25,11 @@ GIVEN = (
     "SPOTIFY_SCOPE",
     "FRONTEND_ORIGINS",
 )
-"""The settings that `make deploy` stores if its environment has them."""
+"""The settings that `make deploy` stores if its environment has them. The first two must be stored."""
+
+REQUIRED = (*GIVEN[:2], KEY)
+
+ENCRYPTED = "SecureString"
 
 KNOWN_EVERYWHERE = 370.0
 """Seconds until every instance has read a new value, even one whose first attempt fails.
@@ -35,15 +40,17 @@ An instance reads again after five minutes, and retries a failed read after 30 s
 MOST_FALLBACKS = 8
 
 
-class Secrets:
+class Secrets(Resource):
     """The parameters below a stage's path."""
 
+    KIND, STEP = "Parameters", "settings"
+
     def __init__(self, stage: Stage, account: Account) -> None:
-        self._path = stage.parameter_path
+        super().__init__(stage.parameter_path, "deploy/secrets.py", dict.fromkeys(REQUIRED, ENCRYPTED))
         self._stage = stage.name
         self._ssm = account.client("ssm")
 
-    def read(self) -> dict[str, str]:
+    def values(self) -> dict[str, str]:
         """The values of all parameters, by the last part of their names."""
         return {name: parameter["Value"] for name, parameter in self._read().items()}
 
@@ -53,26 +60,54 @@ class Secrets:
 
     def write(self, name: str, value: str) -> None:
         """Store a parameter, encrypted. Every instance uses it within `KNOWN_EVERYWHERE` seconds."""
-        self._ssm.put_parameter(Name=f"{self._path}/{name}", Value=value, Type="SecureString", Overwrite=True)
+        self._ssm.put_parameter(Name=f"{self.name}/{name}", Value=value, Type=ENCRYPTED, Overwrite=True)
 
-    def existing(self) -> list[str]:
-        """All parameters, such as `parameter /spotify-login/prod/SECRET_KEY`."""
-        return [f"parameter {self._path}/{name}" for name in self.read()]
-
-    def delete(self, *names: str) -> None:
-        """Delete the parameters of these names, if they exist; all, if no name is given."""
-        for name in names or self.read():
-            with suppress(self._ssm.exceptions.ParameterNotFound):
-                self._ssm.delete_parameter(Name=f"{self._path}/{name}")
-
-    def store(self, given: dict[str, str]) -> Iterator[str]:
-        """Store new and changed values, and a key if there is none; yields the names of what it stored."""
-        stored = self.read()
-        wanted = given if KEY in stored else {**given, KEY: new_key()}
-        for name, value in wanted.items():
-            if name not in stored or stored[name] != value:
+    def store(self, given: Mapping[str, str]) -> Iterator[str]:
+        """Store values that are new or changed, and delete those that are empty; yields the names of both."""
+        stored = self.values()
+        for name, value in given.items():
+            if not value and name in stored:
+                self._delete(name)
+                yield name
+            elif value and stored.get(name) != value:
                 self.write(name, value)
                 yield name
+
+    def read(self) -> Attributes | None:
+        """The types of the required parameters, and of others that are not encrypted."""
+        types = {name: parameter["Type"] for name, parameter in self._read().items()}
+        return {name: of for name, of in types.items() if name in REQUIRED or of != ENCRYPTED} or None
+
+    def create(self) -> None:
+        """Create a signing key. Only the owner knows the other required ones."""
+        self.write(KEY, new_key())
+
+    def change(self, names: Iterable[str]) -> None:
+        """Create a signing key if there is none, and encrypt what is not."""
+        stored = self.values()
+        for name in names:
+            if name in stored:
+                self.write(name, stored[name])
+            elif name == KEY:
+                self.create()
+
+    def existing(self) -> list[str]:
+        """All parameters, such as `Parameter /spotify-login/prod/SECRET_KEY`."""
+        return [f"Parameter {self.name}/{name}" for name in self.values()]
+
+    def delete(self) -> None:
+        """Delete all parameters."""
+        for name in self.values():
+            self._delete(name)
+
+    def _delete(self, name: str) -> None:
+        with suppress(self._ssm.exceptions.ParameterNotFound):
+            self._ssm.delete_parameter(Name=f"{self.name}/{name}")
+
+    def _sentence(self, name: str, found: object, wanted: object) -> str:  # noqa: ARG002 - always encrypted
+        if found:
+            return f"{self.name}/{name} is a {found}, which is not encrypted"
+        return f"{self.name}/{name} does not exist, so users cannot log in"
 
     def rotate(self, say: Callable[[str], Any] = print, sleep: Callable[[float], Any] = time.sleep) -> None:
         """Create a new signing key, and keep the old one as a fallback. All users stay logged in.
@@ -104,7 +139,7 @@ class Secrets:
                 f"You can interrupt this, and continue later:\n    make rotate-key STAGE={self._stage}"
             )
             sleep(left)
-        if split(self.read().get(FALLBACKS, "")) != fallbacks:
+        if split(self.values().get(FALLBACKS, "")) != fallbacks:
             raise Stop(
                 Problem(
                     "The keys were replaced meanwhile, so this rotation ends.",
@@ -119,19 +154,20 @@ class Secrets:
     def end_sessions(self) -> None:
         """Replace all keys with a new one. All users are logged out within `KNOWN_EVERYWHERE` seconds."""
         self._existing_key()
-        self.delete(FALLBACKS)
+        self._delete(FALLBACKS)
         self.write(KEY, new_key())
 
     def _existing_key(self) -> dict[str, str]:
-        stored = self.read()
+        stored = self.values()
         if KEY not in stored:
-            create = f"make deploy STAGE={self._stage}"
-            raise Stop(Problem(f"{self._path}/{KEY} does not exist.", "Deploying creates it:", create))
+            what = f"{self.name}/{KEY} does not exist in this region and account."
+            remedy = "Check both, and what is deployed there:"
+            raise Stop(Problem(what, remedy, f"make doctor STAGE={self._stage}"))
         return stored
 
     def _read(self) -> dict[str, Any]:
         pages = self._ssm.get_paginator("get_parameters_by_path").paginate(
-            Path=self._path, WithDecryption=True
+            Path=self.name, WithDecryption=True
         )
         return {found["Name"].rpartition("/")[2]: found for page in pages for found in page["Parameters"]}
 

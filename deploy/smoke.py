@@ -26,7 +26,8 @@ SPOTIFY = re.compile(
 )
 """The authorization page, of Spotify or of a simulator."""
 
-PATHS = ("/", "/login", "/callback", "/logout", "/callback?state=s&code=c")
+PATHS = ("/", "/login", "/callback", "/logout", "/callback?state=s&code=c&code=c")
+"""None of these is logged as a security event. The tests of B1 and B2 cause three."""
 
 FIXED = {
     "Content-Type": "text/html; charset=utf-8",
@@ -92,9 +93,9 @@ def assert_headers(site: Site, *names: str) -> None:
         assert {name: headers.get(name) for name in names} == {name: FIXED[name] for name in names}, path
 
 
-def test_a1_each_of_200_logins_has_its_own_state_of_128_bits_or_more(site: Site) -> None:
-    states = [site.login()["state"][0] for _ in range(200)]
-    assert len(set(states)) == 200
+def test_a1_each_of_100_logins_has_its_own_state_of_128_bits_or_more(site: Site) -> None:
+    states = [site.login()["state"][0] for _ in range(100)]
+    assert len(set(states)) == 100
     assert all(re.fullmatch(r"[\w.~-]{22,}", state, re.ASCII) for state in states)
 
 
@@ -229,13 +230,14 @@ def test_g5_no_response_is_cached_or_readable_by_another_origin(site: Site) -> N
 def test_h2_no_line_break_in_a_request_reaches_a_response_header(site: Site) -> None:
     for path in ("/", "/login", "/callback", "/logout"):
         for text in ("%0d%0aX-Injected:%20y", "%0aX-Injected:y", "%0dX-Injected:y", "%E5%98%8AX-Injected:y"):
-            assert "X-Injected" not in site.send(f"{path}?state={text}&code={text}&moved={text}").headers
+            query = f"state={text}&code={text}&error={text}&moved={text}"
+            assert "X-Injected" not in site.send(f"{path}?{query}").headers
     assert site.send("/", {"Cookie": "a=\x0b\x0cb; "}).status_code in {200, 400}
 
 
 def test_h4_methods_other_than_get_do_nothing(site: Site) -> None:
     for method in ("HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"):
-        for path in ("/login", "/logout", "/callback?state=s&code=c"):
+        for path in ("/login", "/logout", PATHS[-1]):
             reply = site.send(path, method=method)
             assert reply.status_code == 200 or reply.status_code >= 400, method
             assert not {"Set-Cookie", "Location"} & {*reply.headers}, method

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 from chalicelib import config
 from deploy import PROJECT
 
+CONFIG = ".chalice/config.json"
+
 ALIAS = "TOKENS_KMS_ALIAS"
 """The variable that turns kept access on: the alias of a KMS key."""
 
@@ -56,6 +58,17 @@ class Stage:
     policy_file: str
     policy: dict[str, Any]
     """The policy of the function's role: that of the file, and the permission to use the key."""
+    memory: int
+    """In MB."""
+    timeout: int
+    """In seconds."""
+    architecture: str
+    compression: int | None
+    """The size in bytes from which API Gateway compresses responses."""
+    concurrency: int | None
+    """The concurrent executions that are reserved for the function."""
+    role_arn: str
+    """A role that Chalice does not manage; "" if it creates one."""
 
     @classmethod
     def load(cls, name: str, project: Path = PROJECT) -> Stage:
@@ -75,9 +88,10 @@ class Stage:
     def _read(cls, name: str, folder: Path) -> Stage:
         shared = json.loads((folder / "config.json").read_bytes())
         if name not in shared["stages"]:
-            known = ", ".join(shared["stages"])
-            what = f"There is no stage {name!r} in .chalice/config.json."
-            raise Stop(Problem(what, f"Use one of: {known}."))
+            what = f"There is no stage {name!r} in .chalice/config.json." if name else "No stage is named."
+            raise Stop(
+                Problem(what, f"Add one of: {', '.join(f'STAGE={known}' for known in shared['stages'])}.")
+            )
         own = {**shared, **shared["stages"][name]}
         rate, burst = float(shared["throttling"]["rate"]), int(shared["throttling"]["burst"])
         if min(rate, burst) <= 0:
@@ -96,6 +110,12 @@ class Stage:
             [other for other in shared["stages"] if other != name],
             f".chalice/{own['iam_policy_file']}",
             _with_key(policy, alias) if alias else policy,
+            own.get("lambda_memory_size", 128),
+            own.get("lambda_timeout", 60),
+            own.get("lambda_architecture", "x86_64"),
+            own.get("minimum_compression_size"),
+            own.get("reserved_concurrency"),
+            "" if own.get("manage_iam_role", True) else own["iam_role_arn"],
         )
 
     @property

@@ -33,9 +33,10 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
         yield started
 
 
-@pytest.fixture
-def here(account: Emulator, monkeypatch: pytest.MonkeyPatch) -> Account:
+@pytest.fixture(scope="module")
+def here(account: Emulator) -> Iterator[Account]:
     """The same account, for parts of the commands that run in this process."""
-    for name, value in account.terminal.items():
-        monkeypatch.setenv(name, value)
-    return Account.current()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in account.terminal.items():
+            patch.setenv(name, value)
+        yield Account.current()

@@ -131,6 +131,16 @@ class Emulator:
                 continue
             return key
 
+    def integrate(self, api: str) -> None:
+        """Let a REST API invoke the function at its root."""
+        gateway = self.client("apigateway")
+        (root,) = gateway.get_resources(restApiId=api)["items"]
+        method = {"restApiId": api, "resourceId": root["id"], "httpMethod": "GET"}
+        gateway.put_method(**method, authorizationType="NONE")
+        function = f"arn:aws:lambda:{REGION}:000000000000:function:{FUNCTION}"
+        uri = f"arn:aws:apigateway:{REGION}:lambda:path/2015-03-31/functions/{function}/invocations"
+        gateway.put_integration(**method, type="AWS_PROXY", integrationHttpMethod="POST", uri=uri)
+
     def user_denied(self, action: str) -> dict[str, str]:
         statements = [
             {"Effect": effect, "Action": of, "Resource": "*"}
@@ -176,7 +186,7 @@ class Emulator:
 
 def steps(*names: str) -> list[str]:
     """The command that runs these steps of a deployment of stage dev."""
-    lines = ["from deploy.__main__ import Deployment, Stage", "deployment = Deployment(Stage.load('dev'))"]
+    lines = ["from deploy.deployment import Deployment, Stage", "deployment = Deployment(Stage.load('dev'))"]
     return python("-c", "\n".join([*lines, *(f"deployment.{name}()" for name in names)]))
 
 

@@ -23,7 +23,7 @@ SHARED = Response("kept", {"Content-Type": "text/plain", "Vary": "Cookie"})
 
 def forked() -> web.App:  # noqa: C901 - a list of routes
     """The app with ordinary Chalice routes, and one with `web.view`, as an owner adds them."""
-    fork = web.App(app_name="fork")
+    fork = web.App()
     for path in ("/", "/login", "/callback", "/logout"):
         fork.route(path)(app.routes[path]["GET"].view_function)
 

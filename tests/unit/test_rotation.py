@@ -23,13 +23,13 @@ def stored(settings: dict[str, str]) -> Iterator[Secrets]:
     with mock_aws():
         account = Account("123456789012", "eu-west-1", "operator", boto3.Session(region_name="eu-west-1"))
         secrets_of_dev = Secrets(Stage.load("dev"), account)
-        list(secrets_of_dev.store({}))
+        secrets_of_dev.create()
         yield secrets_of_dev
 
 
 def keys(stored: Secrets) -> tuple[str, list[str]]:
     """The key that signs, and the fallbacks."""
-    values = stored.read()
+    values = stored.values()
     fallbacks = values.get(FALLBACKS, "")
     return values[KEY], [key for key in fallbacks.split(",") if key]
 
