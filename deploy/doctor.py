@@ -148,10 +148,10 @@ def account(stage: Stage, account: Account, given: Mapping[str, str]) -> Iterato
 def moving(
     stage: Stage, account: Account, given: Mapping[str, str], stored: Mapping[str, str]
 ) -> Iterator[Problem]:
-    """Yield what would break logins if a live stage moved to the given redirect URI."""
-    uri = given.get("SPOTIFY_REDIRECT_URI", "")
+    """Yield what would break the logins of a stage that works if it moved to the given redirect URI."""
+    uri, current = given.get("SPOTIFY_REDIRECT_URI", ""), address(stage, account, stored)
     url = uri.removesuffix("/callback")
-    if url in {"", address(stage, account, stored)} or not Function(stage, account).describe():
+    if url in {"", current} or not current or login_state(current) != READY:
         return
     state = login_state(url)
     if state not in {READY, ELSEWHERE}:

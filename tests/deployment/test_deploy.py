@@ -16,19 +16,17 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from flask import Flask, redirect
+from flask import Flask, redirect, request
 from werkzeug import Response
 
 from chalicelib.pages import SPOTIFY_APPS
 from deploy import PROJECT, secrets
-from deploy.__main__ import Deployment
 from deploy.account import Account
-from deploy.key import Key
-from deploy.monitoring import Monitoring
+from deploy.deployment import Deployment
 from deploy.secrets import Secrets
 from deploy.stage import Stage, Stop
-from deploy.table import Table
 from simulator.loopback import serve
+from tests.deployment.test_declared import CHANGES, READ_ONLY
 from tests.support.deployment import (
     ALIAS,
     APPLICATION,
@@ -44,23 +42,31 @@ from tests.support.deployment import (
 from tests.support.servers import free_port, python, running
 from tests.support.visitor import query_of
 
-POLICY = json.loads((PROJECT / "deploy" / "deployer-policy.json").read_text())
+DEPLOYER, OPERATOR = (
+    json.loads((PROJECT / "deploy" / f"{name}-policy.json").read_text()) for name in ("deployer", "operator")
+)
 STEPS = (
     "check the setup",
-    "create the table, the key, the log and the alarms",
-    "store the secrets",
+    "create the table, the key, the log, the alarms and the role",
     "build the package",
 )
 FIVE_MINUTES = "AWS can take up to five minutes to let the function use the key."
-TOPIC = f"arn:aws:sns:{REGION}:000000000000:alarms"
+NOTHING_NOTICED = "Users notice nothing: the code and the settings are those from before."
 
 
 @pytest.fixture(scope="module")
 def aws(account: Emulator) -> Emulator:
-    """The account, before the first deployment."""
+    """The account, before the first deployment. The commands have the deployer's permissions."""
     account.edit({"TOKENS_KMS_ALIAS": ALIAS})
-    account.environment = account.user("deployer", POLICY)
+    account.environment = account.user("deployer", DEPLOYER)
     return account
+
+
+@pytest.fixture(scope="module")
+def operator(aws: Emulator) -> dict[str, str]:
+    """Credentials that may also do what only operators may."""
+    both = {**DEPLOYER, "Statement": [*DEPLOYER["Statement"], *OPERATOR["Statement"]]}
+    return aws.user("operator", both)
 
 
 @pytest.fixture(scope="module")
@@ -83,18 +89,21 @@ def apis(aws: Emulator) -> list[str]:
     return [api["id"] for api in aws.client("apigateway").get_rest_apis()["items"]]
 
 
-def test_after_any_failure_it_is_printed_which_steps_are_complete(aws: Emulator) -> None:
-    for action, completed in (("dynamodb:DescribeTable", 0), ("kms:CreateAlias", 1), ("ssm:PutParameter", 2)):
+def test_after_any_failure_it_is_printed_which_steps_are_complete_and_what_users_notice(
+    aws: Emulator,
+) -> None:
+    for action, completed in (
+        ("dynamodb:DescribeTable", 0),
+        ("kms:CreateAlias", 1),
+        ("iam:PutRolePolicy", 1),
+    ):
         failed = aws.deploy("deploy", "dev", **aws.user_denied(action))
         assert failed.returncode == 1, failed.stdout
         assert "- A call to AWS failed: " in failed.stdout
-        done = (
-            f"Completed steps: {'; '.join(STEPS[:completed])}." if completed else "Nothing has been changed."
-        )
-        assert done in failed.stdout, failed.stdout
+        done = f"Completed steps: {'; '.join(STEPS[:completed])}.\n{NOTHING_NOTICED}"
+        assert (done if completed else "Nothing has been changed.") in failed.stdout, failed.stdout
         assert failed.stdout.endswith("Fix this, then run:\n    make deploy STAGE=dev\n")
-    assert f"    Key {ALIAS} does not exist; created\n" in failed.stdout
-    assert failed.stdout.count(FIVE_MINUTES) == 1
+    assert failed.stdout.count(FIVE_MINUTES) == 0
     assert len(aws.client("kms").list_keys()["Keys"]) == 1, (
         "the key that was created without its alias is used"
     )
@@ -107,23 +116,28 @@ def test_if_packaging_fails_nothing_is_published(aws: Emulator) -> None:
     failed = aws.deploy("deploy", "dev")
     app.write_text(text)
     assert failed.returncode == 1
-    assert f"Completed steps: {'; '.join(STEPS[:3])}." in failed.stdout
+    assert f"Completed steps: {'; '.join(STEPS[:2])}.\n{NOTHING_NOTICED}" in failed.stdout
     assert "- `chalice package --stage` failed.\n    See its output above.\n" in failed.stdout
-    assert "function" not in aws.resources()
+    assert {"function", "parameter"} & {*aws.resources()} == set()
 
 
 def test_however_often_a_deployment_is_killed_or_fails_there_is_one_api(aws: Emulator) -> None:
     for command, moment in (
         (python("-m", "deploy", "deploy", "dev"), "Creating lambda function"),
-        (steps("check", "deploy"), "(Creating|Updating) [Rr]est API"),
-        (steps("check", "deploy"), "Resources deployed"),
+        (steps("check", "live"), "(Creating|Updating) [Rr]est API"),
+        (steps("check", "live"), "Resources deployed"),
     ):
         with running(command, aws.terminal, aws.checkout) as deploying:
             deploying.wait_for(moment)
             os.killpg(deploying.pid, signal.SIGKILL)
-    failed = aws.steps("check", "deploy", **aws.user_denied("iam:PutRolePolicy"))
+    failed = aws.steps("check", "live", **aws.user_denied("apigateway:POST"))
     assert failed.returncode == 1
-    assert "`chalice deploy --stage` failed." in failed.stdout
+    assert "`chalice deploy` failed: " in failed.stdout
+    assert "The new code is live; the settings are those from before." in failed.stdout
+    assert (
+        "Traceback (most recent call last):\n  File"
+        not in failed.stdout.partition("deploy.stage.Stop")[0][-50:]
+    )
     assert len(apis(aws)) <= 1
 
 
@@ -190,19 +204,6 @@ def test_every_resource_is_as_documented(deployed: Emulator) -> None:
     assert api["minimumCompressionSize"] == 1024, "the emulator keeps this setting, but does not compress"
     limits = gateway.get_stage(restApiId=deployed.api, stageName="api")["methodSettings"]["*/*"]
     assert (limits["throttlingRateLimit"], limits["throttlingBurstLimit"]) == (1000, 500)
-
-
-def test_alarms_keep_their_topic_until_it_is_changed(
-    deployed: Emulator, here: Account, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monitoring = Monitoring(Stage.load("dev"), here)
-    for given, wanted in ((TOPIC, [TOPIC]), (None, [TOPIC]), ("", [])):
-        monkeypatch.delenv("ALARM_TOPIC_ARN", raising=False)
-        if given is not None:
-            monkeypatch.setenv("ALARM_TOPIC_ARN", given)
-        monitoring.create()
-        alarms = deployed.client("cloudwatch").describe_alarms()["MetricAlarms"]
-        assert [alarm["AlarmActions"] for alarm in alarms] == [wanted] * 3
 
 
 @pytest.mark.promise("K2")
@@ -275,9 +276,9 @@ def test_a_second_deployment_keeps_the_url_and_all_sessions_whatever_the_record_
     visitor.log_in("premium")
     kept = deployed.record.read_text()
     deployed.record.write_text(kept.replace(deployed.api, "of-another-account"))
-    again = deployed.steps("check", "data", "secrets", "deploy")
+    again = deployed.steps("check", "data", "live", "settings")
     assert again.returncode == 0, again.stdout
-    assert again.stdout.count("nothing to change") == 2
+    assert again.stdout.count("nothing to change") == 3, again.stdout
     assert apis(deployed) == [deployed.api]
     assert json.loads(deployed.record.read_text()) == json.loads(kept)
     assert visitor.see_id() == "pia.premium"
@@ -286,12 +287,7 @@ def test_a_second_deployment_keeps_the_url_and_all_sessions_whatever_the_record_
 def test_a_deployment_fails_while_there_are_two_apis(deployed: Emulator) -> None:
     gateway = deployed.client("apigateway")
     second = gateway.create_rest_api(name="spotify-login")["id"]
-    (root,) = gateway.get_resources(restApiId=second)["items"]
-    method = {"restApiId": second, "resourceId": root["id"], "httpMethod": "GET"}
-    gateway.put_method(**method, authorizationType="NONE")
-    function = f"arn:aws:lambda:{REGION}:000000000000:function:{FUNCTION}"
-    uri = f"arn:aws:apigateway:{REGION}:lambda:path/2015-03-31/functions/{function}/invocations"
-    gateway.put_integration(**method, type="AWS_PROXY", integrationHttpMethod="POST", uri=uri)
+    deployed.integrate(second)
     rejected = deployed.deploy("deploy", "dev")
     gateway.delete_rest_api(restApiId=second)
     assert rejected.returncode == 1
@@ -304,10 +300,11 @@ def test_a_failed_check_of_the_deployed_app_is_reported(deployed: Emulator, here
 
     @another.route("/login")
     def login() -> Response:
-        return redirect("https://login.example/", 307)
+        return redirect(f"https://login.example/?redirect_uri={request.host_url}callback", 307)
 
     deployment = Deployment(Stage.load("dev", deployed.checkout))
     deployment.check()
+    deployment._before = {}
     deployed.put("SPOTIFY_REDIRECT_URI", f"{serve(another)}/callback")
     with pytest.raises(Stop, match="The app is deployed, but some checks failed"):
         deployment.test()
@@ -424,7 +421,8 @@ def test_all_sessions_can_be_ended_at_once(deployed: Emulator) -> None:
     before = deployed.parameters()
     elsewhere = deployed.deploy("rotate-key", "prod", "--end-sessions", "yes")
     assert elsewhere.returncode == 1
-    assert "- /spotify-login/prod/SECRET_KEY does not exist." in elsewhere.stdout
+    assert "- /spotify-login/prod/SECRET_KEY does not exist in this region and account." in elsewhere.stdout
+    assert "make deploy" not in elsewhere.stdout, "it would create a stage there"
     assert "it must be yes" in deployed.deploy("rotate-key", "dev", "--end-sessions", "no").stdout
     assert deployed.parameters() == before
     done = deployed.deploy("rotate-key", "dev", "--end-sessions", "yes")
@@ -435,94 +433,41 @@ def test_all_sessions_can_be_ended_at_once(deployed: Emulator) -> None:
     assert visitor.see_id() == "None"
 
 
-EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
-READ_ONLY = "arn:aws:iam::aws:policy/ReadOnlyAccess"
-
-
-def damage(aws: Emulator) -> list[str]:
-    """Change or delete, by hand, everything that a deployment sets. Returns what doctor should report."""
-    names = ("dynamodb", "cloudwatch", "iam", "kms", "ssm", "logs", "apigateway")
-    dynamodb, cloudwatch, iam, kms, ssm, logs, gateway = map(aws.client, names)
-    dynamodb.update_continuous_backups(
-        TableName=TABLE, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
-    )
-    expiry = {"Enabled": False, "AttributeName": "expires_at"}
-    dynamodb.update_time_to_live(TableName=TABLE, TimeToLiveSpecification=expiry)
-    dynamodb.update_table(TableName=TABLE, DeletionProtectionEnabled=False)
-    kms.schedule_key_deletion(KeyId=kms.describe_key(KeyId=ALIAS)["KeyMetadata"]["KeyId"])
-    logs.delete_log_group(logGroupName=f"/aws/lambda/{FUNCTION}")
-    cloudwatch.delete_alarms(AlarmNames=[f"{FUNCTION}-errors", f"{FUNCTION}-5xx"])
-    (alarm,) = cloudwatch.describe_alarms(AlarmNames=[f"{FUNCTION}-throttles"])["MetricAlarms"]
-    kept = "AlarmName Namespace MetricName Statistic Period EvaluationPeriods ComparisonOperator Dimensions"
-    cloudwatch.put_metric_alarm(
-        **{name: alarm[name] for name in kept.split()}, Threshold=1e9, OKActions=[TOPIC]
-    )
-    ssm.delete_parameter(Name=f"{PATH}/SECRET_KEY")
-    aws.put("SPOTIFY_REDIRECT_URI", f"{aws.url}/elsewhere/callback")
-    aws.put("TOKENS_KMS_ALIAS", "alias/mine")
-    iam.put_role_policy(RoleName=ROLE, PolicyName=ROLE, PolicyDocument=json.dumps(EVERYTHING))
-    iam.put_role_policy(RoleName=ROLE, PolicyName="debug", PolicyDocument=json.dumps(EVERYTHING))
-    iam.attach_role_policy(RoleName=ROLE, PolicyArn=READ_ONLY)
-    slow = {"op": "replace", "path": "/*/*/throttling/rateLimit", "value": "7"}
-    gateway.update_stage(restApiId=aws.api, stageName="api", patchOperations=[slow])
-    renew(aws, SPOTIFY_SCOPE="user-read-private")
-    settings = ("DeletionProtectionEnabled", "PointInTimeRecovery", "TimeToLiveSpecification")
-    return [
-        *(f"{name} of table {TABLE} differs from deploy/table.py." for name in settings),
-        f"The state of key {ALIAS} is PendingDeletion, not Enabled.",
-        f"Log group /aws/lambda/{FUNCTION} does not exist, or does not expire after 30 days.",
-        f"Alarm {FUNCTION}-errors does not exist.",
-        f"Alarm {FUNCTION}-5xx does not exist.",
-        f"Alarm {FUNCTION}-throttles differs from deploy/monitoring.py.",
-        f"{PATH}/SECRET_KEY does not exist, so users cannot log in.",
-        f"{aws.url}/elsewhere/login does not redirect to Spotify: status 404.",
-        f"{PATH}/TOKENS_KMS_ALIAS exists, but only TOKENS_KMS_ALIAS in .chalice/config.json creates the key.",
-        f"The permissions of role {ROLE} differ from .chalice/policy-dev.json.",
-        f"Role {ROLE} has more permissions than it needs: policy debug.",
-        f"Role {ROLE} has more permissions than it needs: policy {READ_ONLY}.",
-        "API Gateway's request limits differ from .chalice/config.json.",
-        "SPOTIFY_SCOPE is in the function's environment, and overrides the stored parameter.",
-    ]
-
-
 @pytest.mark.promise("K1")
-def test_doctor_finds_all_that_was_changed_by_hand_and_a_deployment_repairs_it(
-    deployed: Emulator, here: Account
+def test_doctor_finds_all_that_was_changed_by_hand_and_one_deployment_repairs_it(
+    deployed: Emulator, here: Account, operator: dict[str, str]
 ) -> None:
-    damages = damage(deployed)
-    found = deployed.deploy("doctor", "dev", **UNSET)
+    secret = deployed.parameters()["SPOTIFY_CLIENT_SECRET"]
+    for change in CHANGES.values():
+        change(deployed)
+    deployed.put("SPOTIFY_REDIRECT_URI", f"{deployed.url}/elsewhere/callback")
+    deployed.put("TOKENS_KMS_ALIAS", "alias/mine")
+    found = deployed.deploy("doctor", "dev", **{**UNSET, "SPOTIFY_CLIENT_SECRET": secret})
     assert found.returncode == 1, found.stdout
-    assert [problem for problem in damages if f"\n- {problem}" not in found.stdout] == []
-    assert found.stdout.count("\n- ") == len(damages), found.stdout
-    commands = (
-        f"iam delete-role-policy --policy-name debug --role-name {ROLE}",
-        f"iam detach-role-policy --policy-arn {READ_ONLY} --role-name {ROLE}",
-        f"ssm delete-parameter --name {PATH}/TOKENS_KMS_ALIAS",
-    )
-    for command in commands:
-        assert f"        aws {command}\n" in found.stdout
-    iam, dynamodb = deployed.client("iam"), deployed.client("dynamodb")
-    iam.delete_role_policy(RoleName=ROLE, PolicyName="debug")
-    iam.detach_role_policy(RoleName=ROLE, PolicyArn=READ_ONLY)
+    (key,) = (sentence for sentence in CHANGES if "SECRET_KEY is a String" in sentence)
+    assert [sentence for sentence in CHANGES if f"\n- {sentence}" not in found.stdout] == []
+    for problem in (
+        f"Function {FUNCTION} cannot do what a login needs: ",
+        f"{deployed.url}/elsewhere/login does not redirect to Spotify: status 404.",
+        f"{PATH}/TOKENS_KMS_ALIAS exists, but only TOKENS_KMS_ALIAS in .chalice/config.json creates the key.",
+        f"Variable RENEWED of Function {FUNCTION} differs from .chalice/config.json.",
+    ):
+        assert f"\n- {problem}" in found.stdout
+    assert found.stdout.count("\n- ") == len(CHANGES) + 4, found.stdout
     deployed.client("ssm").delete_parameter(Name=f"{PATH}/TOKENS_KMS_ALIAS")
-    table = Table(Stage.load("dev"), here)
-    table.create()
-    assert table.faults() == []
-    dynamodb.update_table(TableName=TABLE, DeletionProtectionEnabled=False)
+    deployed.client("ssm").delete_parameter(Name=key.split()[0])
+    dynamodb = deployed.client("dynamodb")
     dynamodb.get_waiter("table_exists").wait(TableName=TABLE, WaiterConfig={"Delay": 1})
     dynamodb.delete_table(TableName=TABLE)  # it is still being deleted when the deployment begins
     shutil.rmtree(deployed.checkout / ".git")
-    again = deployed.deploy("deploy", "dev")
+    again = deployed.deploy("deploy", "dev", **operator)
     assert again.returncode == 0, again.stdout
-    for change in (f"Table {TABLE} does not exist; created", f"{damages[3].rstrip('.')}; fixed"):
-        assert f"    {change}\n" in again.stdout
+    assert f"    Table {TABLE} does not exist; created\n" in again.stdout
+    assert f"    KeyState of Key {ALIAS} is Disabled, not Enabled; fixed\n" in again.stdout
     assert "    commit       unknown (deployed without make deploy, or without git)\n" in again.stdout
     assert FIVE_MINUTES not in again.stdout
-    assert f"Deployed: {deployed.home}/\n" in again.stdout
-    (alarm,) = deployed.client("cloudwatch").describe_alarms(AlarmNames=[f"{FUNCTION}-throttles"])[
-        "MetricAlarms"
-    ]
-    assert (alarm["Threshold"], alarm["OKActions"]) == (1, [TOPIC])
+    silent = deployed.deploy("doctor", "dev", **UNSET)
+    assert (silent.returncode, silent.stdout.splitlines()[-1]) == (0, "dev is deployed. No problems found.")
     assert deployed.visitor().log_in("premium").status == 307
 
 
@@ -530,52 +475,66 @@ def test_destroying_a_deployment_keeps_the_table_and_its_key_and_nothing_else(de
     deployed.visitor().log_in("premium")
     stored = deployed.client("dynamodb").scan(TableName=TABLE)["Items"]
     deployed.client("iam").attach_role_policy(RoleName=ROLE, PolicyArn=READ_ONLY)
-    done = deployed.deploy("destroy", "dev")
+    before = deployed.resources()
+    for unconfirmed in ((), ("--confirm", "prod"), ("--confirm", "Dev")):
+        failed = deployed.deploy("destroy", "dev", *unconfirmed)
+        assert failed.returncode == 1
+        assert "Nothing has been changed. Without a terminal, confirm it with CONFIRM=dev." in failed.stdout
+    assert deployed.resources() == before
+    done = deployed.deploy("destroy", "dev", "--confirm", "dev")
     assert done.returncode == 0, done.stdout
-    assert "- key" not in done.stdout
+    assert "- Key" not in done.stdout
     again = f"make destroy STAGE=dev TABLE={TABLE}"
     assert f"The users table and its key are kept. To delete them, run:\n    {again}\n" in done.stdout
     assert deployed.resources() == {"table": [TABLE], "alias": [ALIAS]}
     assert not deployed.record.exists()
     assert deployed.client("dynamodb").scan(TableName=TABLE)["Items"] == stored != []
+    left = deployed.deploy("doctor", "dev").stdout
+    assert f"    remains: Key {ALIAS}\n    remains: Table {TABLE}, with all its items\n" in left
+    assert "    The key costs 1 USD a month.\ndev is not deployed. No problems found.\n" in left
 
 
-def test_destroying_the_table_schedules_the_deletion_of_the_key(deployed: Emulator) -> None:
+def test_only_an_operator_can_delete_the_table_and_schedule_the_deletion_of_the_key(
+    deployed: Emulator, operator: dict[str, str]
+) -> None:
     own = deployed.client("kms").describe_key(KeyId=ALIAS)["KeyMetadata"]["KeyId"]
-    assert deployed.deploy("destroy", "dev", "--table", "spotify-login-users-prod").returncode == 1
-    assert deployed.resources()["table"] == [TABLE]
-    done = deployed.deploy("destroy", "dev", "--table", TABLE)
+    table = ("destroy", "dev", "--confirm", "dev", "--table")
+    assert deployed.deploy(*table, "spotify-login-users-prod", **operator).returncode == 1
+    denied = deployed.deploy(*table, TABLE)
+    assert "AccessDenied" in denied.stdout
+    assert deployed.resources() == {"table": [TABLE], "alias": [ALIAS]}
+    done = deployed.deploy(*table, TABLE, **operator)
     assert done.returncode == 0, done.stdout
     assert (
-        f"- key {ALIAS}, after 7 days. To restore it until then:\n"
+        f"- Key {ALIAS}, after 7 days. To restore it until then:\n"
         f"      aws kms cancel-key-deletion --key-id {own}\n"
         "  After that, the tokens in copies and backups of the table cannot be decrypted\n"
     ) in done.stdout
     assert deployed.resources() == {}
     assert deployed.client("kms").describe_key(KeyId=own)["KeyMetadata"]["KeyState"] == "PendingDeletion"
-    assert f"dev is not deployed in {REGION}" in deployed.deploy("destroy", "dev", "--table", TABLE).stdout
+    assert f"dev is not deployed in {REGION}" in deployed.deploy(*table, TABLE, **operator).stdout
 
 
 ELSEWHERE = {
     "dynamodb:TagResource",
+    "dynamodb:UpdateContinuousBackups",
     "iam:PassRole",
     "kms:TagResource",
+    "lambda:PutFunctionConcurrency",
     "logs:FilterLogEvents",
 }
-"""Actions that AWS, unlike the emulator, requires for tags or a role; the last one is for `aws logs tail`."""
+"""Actions that AWS, unlike the emulator, requires for tags or a role, for settings that these tests do not change
+alone, and for `aws logs tail`.
+"""
 
 
-def test_the_deployers_policy_has_no_action_that_these_commands_did_not_need(
-    deployed: Emulator, here: Account
-) -> None:
-    assert Key(Stage.load("dev", deployed.checkout), here).create(), "the first one was another user's"
-
+def test_the_deployers_policy_has_no_action_that_these_commands_did_not_need(deployed: Emulator) -> None:
     def listed(value: str | list[str]) -> list[str]:
         return [value] if isinstance(value, str) else value
 
-    statements = POLICY["Statement"]
+    statements = DEPLOYER["Statement"]
     allowed = {action for statement in statements for action in listed(statement["Action"])}
-    assert allowed - deployed.called(deployed.environment["AWS_ACCESS_KEY_ID"]) == ELSEWHERE
+    assert allowed - deployed.called() == ELSEWHERE
     for statement in statements:
         for resource in listed(statement["Resource"]):
             limits = f"{resource} {statement.get('Condition')}"

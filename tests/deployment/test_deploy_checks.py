@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask
+from flask import Flask, request
 
 from deploy import PROJECT
-from deploy.__main__ import READY, wait_for
 from deploy.account import Account
+from deploy.deployment import READY, wait_for
 from deploy.key import Key
-from deploy.resources import Resources
+from deploy.live import Role
 from deploy.stage import Stage, Stop
 from deploy.table import Table
 from simulator.loopback import serve
@@ -37,13 +37,11 @@ def test_all_problems_are_reported_at_once_and_nothing_is_changed(account: Emula
     failed = account.deploy("deploy", "dev", **settings)
     account.edit({"USERS_TABLE": TABLE, "SECRET_KEY": ""})
     missing = account.deploy("deploy", "dev", **UNSET, FRONTEND_ORIGINS="http://127.0.0.1:3000")
-    copies = (
-        ".chalice/policy-dev.json does not match app_name, the stage or USERS_TABLE in .chalice/config.json."
-    )
+    copies = ".chalice/policy-dev.json does not allow table/another-table, which .chalice/config.json names."
     for message in (
         "No AWS region is set.",
         "SECRET_KEY is in .chalice/config.json, in plain text",
-        f"{copies}\n    It needs: table/another-table\n",
+        f"{copies}\n    Write the names of that file into the policies:\n        make policies\n",
         "The app cannot use SPOTIFY_REDIRECT_URI, which is 'http://localhost:5000/'.",
         "The app cannot use SPOTIFY_SCOPE, which is 'user-read-email  user-read-private'.",
     ):
@@ -65,7 +63,7 @@ def test_doctor_needs_no_client_id_and_secret_before_the_first_deployment(accoun
     done = account.deploy("doctor", "dev", **UNSET)
     assert (done.returncode, done.stdout.splitlines()[-1]) == (
         0,
-        "dev is not deployed yet. No problems found.",
+        "dev is not deployed. No problems found.",
     )
     note = "Note: SPOTIFY_CLIENT_SECRET is set neither in the environment nor in Parameter Store.\n"
     assert note in done.stdout
@@ -125,7 +123,7 @@ def test_a_table_of_another_app_is_neither_used_nor_deleted(
 ) -> None:
     create_table(account, key, app="spotify-login", stage=stage)
     table = Table(Stage.load("dev"), here)
-    for use in (table.describe, table.existing, table.create, table.delete):
+    for use in (table.read, table.existing, table.repair, table.delete):
         with pytest.raises(Stop, match="is not this stage's: it has other tags or another key"):
             use()
     delete_table(account)
@@ -136,7 +134,11 @@ def test_every_command_rejects_a_table_and_a_key_of_another_app(account: Emulato
     create_table(account)
     account.edit({"TOKENS_KMS_ALIAS": ALIAS})
     before = account.resources()
-    for arguments in (("deploy", "dev"), ("doctor", "dev"), ("destroy", "dev", "--table", TABLE)):
+    for arguments in (
+        ("deploy", "dev"),
+        ("doctor", "dev"),
+        ("destroy", "dev", "--table", TABLE, "--confirm", "dev"),
+    ):
         failed = account.deploy(*arguments)
         assert failed.returncode == 1
         assert f"- Table {TABLE} is not this stage's: it has other tags or another key." in failed.stdout
@@ -157,12 +159,12 @@ def test_deleting_a_table_waits_for_a_change_of_it(account: Emulator, here: Acco
 
 def test_a_role_of_unknown_origin_is_not_used(account: Emulator, here: Account) -> None:
     account.client("iam").create_role(RoleName=ROLE, AssumeRolePolicyDocument="{}")
-    resources = Resources(Stage.load("dev"), here)
-    (problem,) = resources.conflicts()
+    role = Role(Stage.load("dev"), here)
+    (problem,) = role.conflicts()
     account.client("iam").delete_role(RoleName=ROLE)
     assert problem.what.startswith(f"Role {ROLE} exists, but no function in {REGION} uses it.")
     assert problem.command.endswith(f"; aws iam delete-role --role-name {ROLE}")
-    assert resources.existing() == []
+    assert role.existing() == []
 
 
 @pytest.fixture
@@ -274,9 +276,11 @@ def test_a_deployment_waits_for_several_redirects_in_a_row() -> None:
     seen: list[int] = []
 
     @flaky.route("/login")
-    def login() -> tuple[str, int]:
+    def login() -> tuple[str, int, dict[str, str]]:
         seen.append(next(statuses))
-        return "", seen[-1]
+        stale = "" if len(seen) > 3 else "/of-before"
+        uri = f"{request.host_url.rstrip('/')}{stale}/callback"
+        return "", seen[-1], {"Location": f"https://x.example/?redirect_uri={uri}"}
 
     wait_for(serve(flaky))
     assert seen == [403, 500, 307, 307, 403, *[307] * READY]
@@ -291,7 +295,7 @@ def test_a_deployment_that_never_redirects_is_reported_with_the_last_response() 
 def key(account: Emulator, here: Account) -> Key:
     account.edit({"TOKENS_KMS_ALIAS": ALIAS})
     key = Key(Stage.load("dev", account.checkout), here)
-    key.create()
+    key.repair()
     return key
 
 
@@ -303,17 +307,15 @@ def kms(account: Emulator) -> Any:
 def test_a_disabled_key_is_enabled_again(key: Key, kms: Any) -> None:
     own = key.describe()["KeyId"]
     kms.disable_key(KeyId=own)
-    assert key.faults() == [f"The state of key {ALIAS} is Disabled, not Enabled"]
-    assert key.create() is False
-    assert (key.describe()["KeyId"], key.faults()) == (own, [])
+    assert key.repair() == [f"KeyState of Key {ALIAS} is Disabled, not Enabled; fixed"]
+    assert (key.describe()["KeyId"], key.faults()) == (own, {})
 
 
 def test_a_key_keeps_its_tokens_when_its_alias_changes(key: Key, kms: Any) -> None:
     own = key.describe()["KeyId"]
     kms.delete_alias(AliasName=ALIAS)
-    assert key.faults() == [f"Key {ALIAS} does not exist"]
     assert own in key.existing()[0]
-    assert key.create() is True
+    assert key.repair() == [f"Key {ALIAS} does not exist; created"]
     assert key.describe()["KeyId"] == own
 
 
@@ -346,7 +348,7 @@ def test_a_key_of_another_kind_or_stage_is_not_used(
     tags = [{"TagKey": "app", "TagValue": "spotify-login"}, {"TagKey": "stage", "TagValue": stage}]
     other = kms.create_key(Tags=tags, **use)["KeyMetadata"]["KeyId"]
     kms.update_alias(AliasName=ALIAS, TargetKeyId=other)
-    for call in (key.describe, key.existing, key.create, key.delete):
+    for call in (key.read, key.existing, key.repair, key.delete):
         with pytest.raises(Stop, match="it has other tags, or is not for symmetric encryption"):
             call()
     assert kms.describe_key(KeyId=other)["KeyMetadata"]["KeyState"] == "Enabled"
@@ -361,15 +363,5 @@ def test_a_deletion_that_was_interrupted_is_completed_and_then_another_key_is_cr
     kms.schedule_key_deletion(KeyId=own)  # and then its alias could not be deleted
     key.delete()
     assert key.existing() == []
-    assert key.create() is True
+    key.create()
     assert key.describe()["KeyId"] != own
-
-
-def test_a_stage_without_an_alias_calls_no_kms(
-    account: Emulator, here: Account, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in account.user_denied("kms:*").items():
-        monkeypatch.setenv(name, value)
-    off = Key(Stage.load("prod", account.checkout), Account.current())
-    assert (off.alias, off.describe(), off.existing(), off.faults(), off.create()) == ("", {}, [], [], False)
-    off.delete()

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.deployment import FUNCTION, REGION, ROLE, TABLE, Emulator
 
-STEPS = ("check", "data", "secrets", "package", "deploy", "throttle")
+STEPS = ("check", "data", "package", "live", "settings")
 """All steps of a deployment but the test at its end."""
 
 
@@ -46,7 +46,9 @@ def test_plain_chalice_deploy_updates_a_deployment(aws: Emulator) -> None:
 
 def test_a_command_in_the_wrong_region_changes_nothing_in_the_right_one(aws: Emulator) -> None:
     before = aws.resources()
-    failed = aws.deploy("destroy", "dev", "--table", TABLE, AWS_DEFAULT_REGION="us-east-1")
+    failed = aws.deploy(
+        "destroy", "dev", "--confirm", "dev", "--table", TABLE, AWS_DEFAULT_REGION="us-east-1"
+    )
     assert failed.returncode == 1
     nothing = "dev is not deployed in us-east-1 (account 000000000000). Nothing has been changed.\n"
     assert nothing in failed.stdout
@@ -67,7 +69,7 @@ def test_a_role_that_two_regions_share_is_kept_while_the_other_region_uses_it(aw
         Handler="app.app",
         Code={"ZipFile": (aws.checkout / ".package" / "dev" / "out" / "deployment.zip").read_bytes()},
     )
-    done = aws.deploy("destroy", "dev", AWS_DEFAULT_REGION="us-east-1")
+    done = aws.deploy("destroy", "dev", "--confirm", "dev", AWS_DEFAULT_REGION="us-east-1")
     assert done.returncode == 0, done.stdout
     assert "function" not in aws.resources("us-east-1")
     assert aws.resources()["role"] == [ROLE]
@@ -75,8 +77,16 @@ def test_a_role_that_two_regions_share_is_kept_while_the_other_region_uses_it(aw
 
 
 def rename(aws: Emulator, before: str, after: str) -> None:
-    for path in (aws.checkout / "app.py", *(aws.checkout / ".chalice").glob("*.json")):
-        path.write_text(path.read_text().replace(before, after))
+    """Do what docs/operations.md says: change one file, then run `make policies`."""
+    config = aws.checkout / ".chalice" / "config.json"
+    config.write_text(config.read_text().replace(before, after))
+    written = aws.run("-m", "deploy.policies").stdout
+    assert written.splitlines() == [
+        ".chalice/policy-dev.json",
+        ".chalice/policy-prod.json",
+        "deploy/deployer-policy.json",
+        "deploy/operator-policy.json",
+    ]
 
 
 def test_a_renamed_app_is_deployed_beside_the_original(aws: Emulator) -> None:
@@ -84,15 +94,14 @@ def test_a_renamed_app_is_deployed_beside_the_original(aws: Emulator) -> None:
     aws.edit(app_name="our-login")
     half = aws.deploy("deploy", "dev")
     assert half.returncode == 1
-    for needed in (
-        'app_name="our-login"',
-        "PARAMETER_PATH /our-login/dev",
-        "parameter/our-login/dev/*",
-        "/aws/lambda/our-login-dev:*",
+    for problem in (
+        "PARAMETER_PATH of stage dev in .chalice/config.json is /spotify-login/dev.\n    It must be",
+        ".chalice/policy-dev.json does not allow parameter/our-login/dev/* and /aws/lambda/our-login-dev:*, ",
+        f"Table {TABLE} is not this stage's",
     ):
-        assert f"It needs: {needed}\n" in half.stdout
-    assert f"Table {TABLE} is not this stage's" in half.stdout
+        assert f"\n- {problem}" in half.stdout
     assert aws.resources() == before
+    aws.edit(app_name="spotify-login")
     rename(aws, "spotify-login", "our-login")
     aws.api = "api2"
     ours = aws.steps(*STEPS)
@@ -102,7 +111,7 @@ def test_a_renamed_app_is_deployed_beside_the_original(aws: Emulator) -> None:
     assert {kind: len(names) for kind, names in both.items()} == {
         kind: 2 * len(names) for kind, names in before.items()
     }
-    done = aws.deploy("destroy", "dev", "--table", "our-login-users-dev")
+    done = aws.deploy("destroy", "dev", "--confirm", "dev", "--table", "our-login-users-dev")
     assert done.returncode == 0, done.stdout
     assert aws.resources() == before
     rename(aws, "our-login", "spotify-login")
@@ -113,7 +122,7 @@ def test_a_renamed_app_is_deployed_beside_the_original(aws: Emulator) -> None:
 def test_while_the_api_cannot_be_deleted_nothing_is_deleted(aws: Emulator) -> None:
     before = aws.resources()
     denied = aws.user_denied("apigateway:DELETE")  # as while a custom domain uses it
-    failed = aws.deploy("destroy", "dev", "--table", TABLE, **denied)
+    failed = aws.deploy("destroy", "dev", "--confirm", "dev", "--table", TABLE, **denied)
     assert failed.returncode == 1
     assert aws.resources() == before
 
@@ -121,14 +130,14 @@ def test_while_the_api_cannot_be_deleted_nothing_is_deleted(aws: Emulator) -> No
 def test_destroying_can_be_repeated_after_a_failure(aws: Emulator) -> None:
     aws.client("apigateway").delete_rest_api(restApiId="api1")
     doctor = aws.deploy("doctor", "dev", SPOTIFY_REDIRECT_URI="")
-    assert "- The REST API does not exist.\n" in doctor.stdout
+    assert "- REST API spotify-login does not exist.\n" in doctor.stdout
     aws.client("iam").attach_role_policy(
         RoleName=ROLE, PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess"
     )
-    failed = aws.deploy("destroy", "dev", **aws.user_denied("iam:DetachRolePolicy"))
+    failed = aws.deploy("destroy", "dev", "--confirm", "dev", **aws.user_denied("iam:DetachRolePolicy"))
     assert failed.returncode == 1
     assert failed.stdout.endswith("Fix this, then run:\n    make destroy STAGE=dev\n")
-    done = aws.deploy("destroy", "dev")
+    done = aws.deploy("destroy", "dev", "--confirm", "dev")
     assert done.returncode == 0, done.stdout
     assert (
         f"The users table is kept. To delete it, run:\n    make destroy STAGE=dev TABLE={TABLE}\n"

@@ -97,7 +97,10 @@ def test_an_unknown_stage_is_rejected() -> None:
     command = python("-m", "deploy.bundle", "prdo")
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr == "There is no stage 'prdo' in .chalice/config.json.\n    Use one of: dev, prod.\n"
+    assert (
+        done.stderr
+        == "There is no stage 'prdo' in .chalice/config.json.\n    Add one of: STAGE=dev, STAGE=prod.\n"
+    )
 
 
 def operations(folder: Path) -> list[str]:

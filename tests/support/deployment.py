@@ -57,7 +57,10 @@ class Emulator:
 
     def deploy(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run `make deploy`, `make doctor` and so on in the copy of the checkout."""
-        return self._run(python("-m", "deploy", *arguments), environment)
+        return self.run("-m", "deploy", *arguments, **environment)
+
+    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return self._run(python(*arguments), environment)
 
     def steps(self, *names: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return self._run(steps(*names), environment)
@@ -155,9 +158,10 @@ class Emulator:
         key = iam.create_access_key(UserName=name)["AccessKey"]
         return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
 
-    def called(self, access_key: str) -> set[str]:
+    def called(self) -> set[str]:
+        """The actions that users have called."""
         lines = (self.checkout.parent / "actions").read_text().splitlines()
-        return {line.partition(" ")[2] for line in lines if line.startswith(access_key)}
+        return {line.partition(" ")[2] for line in lines if line.startswith("AKIA")}
 
     def commit(self) -> str:
         """Make the copy of the checkout a git checkout with one commit; returns its hash."""

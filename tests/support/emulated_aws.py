@@ -8,7 +8,7 @@ moto, in tests/support/cloud.py, does not. This module adds
 - API Gateway's limit on DeleteRestApi, with a shorter period;
 - ImportRestApi, which ministack handles as CreateRestApi, and PutRestApi. APIs get numbered IDs, so that a URL is
   known before its API exists. Patches with an empty value (Chalice's "no compression") are dropped.
-- the right actions for GetAccountSettings and DeleteFunctionConcurrency, and a file `actions` with the access key and
+- the right actions for GetAccountSettings and the concurrency of functions, and a file `actions` with the access key and
   the action of each call;
 - the resources of calls that name them in the request's body, which IAM policies name;
 - KMS: the key of a call that names its alias, both resources of a call that creates or deletes an alias, the condition
@@ -220,8 +220,8 @@ def changing_key(stock: Handler) -> Handler:
 def extract_iam_action(service: str, method: str, path: str, *rest: Any) -> str | None:
     if path.endswith("/account-settings"):
         return "lambda:GetAccountSettings"
-    if method == "DELETE" and path.endswith("/concurrency"):
-        return "lambda:DeleteFunctionConcurrency"
+    if path.endswith("/concurrency"):
+        return f"lambda:{method.title()}FunctionConcurrency"
     action: str | None = stock_action(service, method, path, *rest)
     return action
 
