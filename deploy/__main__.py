@@ -107,7 +107,7 @@ class Deployment:
         url = doctor.address(self._resources, Secrets(self.stage, self.account).read())
         wait_for(url)
         command = [sys.executable, "-m", "pytest", "-c", "deploy/smoke.ini", "deploy/smoke.py"]
-        site = {"SMOKE_URL": url, "SMOKE_RATE": str(self.stage.throttling[0] / 5)}
+        site = {"SMOKE_URL": url, "SMOKE_RATE": str(self.stage.throttling[0] / 2)}
         if subprocess.run(command, cwd=PROJECT, env={**os.environ, **site}, check=False).returncode:
             log = f"aws logs tail /aws/lambda/{self.stage.function} --since 10m"
             raise Stop(
