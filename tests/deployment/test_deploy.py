@@ -20,7 +20,7 @@ from flask import Flask, redirect
 from werkzeug import Response
 
 from chalicelib.pages import SPOTIFY_APPS
-from deploy import PROJECT, secrets
+from deploy import secrets
 from deploy.__main__ import Deployment
 from deploy.account import Account
 from deploy.key import Key
@@ -39,12 +39,13 @@ from tests.support.deployment import (
     TABLE,
     UNSET,
     Emulator,
+    policy,
     steps,
 )
 from tests.support.servers import free_port, python, running
 from tests.support.visitor import query_of
 
-POLICY = json.loads((PROJECT / "deploy" / "deployer-policy.json").read_text())
+POLICY = policy("deployer", "new-key")
 STEPS = (
     "check the setup",
     "create the table, the key, the log and the alarms",
@@ -133,7 +134,7 @@ def test_the_first_deployment_passes_smoke_and_prints_its_url(
     assert apis(deployed) == [deployed.api]
     assert f"Deployed: {deployed.home}/\n" in first.stdout
     assert "24 passed, 1 skipped" in first.stdout, "G1 is only over https"
-    doctor = deployed.deploy("doctor", "dev")
+    doctor = deployed.deploy("doctor", "dev", **deployed.user("operator", policy("operator")))
     for done in (first, doctor):
         for line in (
             f"URL          {deployed.home}/",
