@@ -12,7 +12,7 @@ from pathlib import Path
 from deploy import PROJECT
 from deploy.stage import CONFIG, Stage
 
-ACCESS = ("deploy/deployer-policy.json", "deploy/operator-policy.json")
+ACCESS = tuple(f"deploy/{name}-policy.json" for name in ("deployer", "new-key", "operator"))
 """The policies for people and CI, which name the resources of all stages."""
 
 

@@ -92,9 +92,9 @@ CHANGES: dict[str, Callable[[Emulator], Any]] = {
     f"DeletionProtectionEnabled of {TABLE_OF_STAGE} is False, not True": lambda aws: aws.client(
         "dynamodb"
     ).update_table(TableName=TABLE, DeletionProtectionEnabled=False),
-    f"KeyState of Key {ALIAS} is Disabled, not Enabled": lambda aws: aws.client("kms").disable_key(
-        KeyId=aws.client("kms").describe_key(KeyId=ALIAS)["KeyMetadata"]["KeyId"]
-    ),
+    f"KeyState of Key {ALIAS} is PendingDeletion, not Enabled": lambda aws: aws.client(
+        "kms"
+    ).schedule_key_deletion(KeyId=aws.client("kms").describe_key(KeyId=ALIAS)["KeyMetadata"]["KeyId"]),
     f"retentionInDays of {GROUP} is 1, not 30": lambda aws: aws.client("logs").put_retention_policy(
         logGroupName=f"/aws/lambda/{FUNCTION}", retentionInDays=1
     ),

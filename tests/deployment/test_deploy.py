@@ -20,7 +20,7 @@ from flask import Flask, redirect, request
 from werkzeug import Response
 
 from chalicelib.pages import SPOTIFY_APPS
-from deploy import PROJECT, secrets
+from deploy import secrets
 from deploy.account import Account
 from deploy.deployment import Deployment
 from deploy.secrets import Secrets
@@ -37,14 +37,13 @@ from tests.support.deployment import (
     TABLE,
     UNSET,
     Emulator,
+    policy,
     steps,
 )
 from tests.support.servers import free_port, python, running
 from tests.support.visitor import query_of
 
-DEPLOYER, OPERATOR = (
-    json.loads((PROJECT / "deploy" / f"{name}-policy.json").read_text()) for name in ("deployer", "operator")
-)
+POLICY = policy("deployer", "new-key")
 STEPS = (
     "check the setup",
     "create the table, the key, the log, the alarms and the role",
@@ -58,15 +57,8 @@ NOTHING_NOTICED = "Users notice nothing: the code and the settings are those fro
 def aws(account: Emulator) -> Emulator:
     """The account, before the first deployment. The commands have the deployer's permissions."""
     account.edit({"TOKENS_KMS_ALIAS": ALIAS})
-    account.environment = account.user("deployer", DEPLOYER)
+    account.environment = account.user("deployer", POLICY)
     return account
-
-
-@pytest.fixture(scope="module")
-def operator(aws: Emulator) -> dict[str, str]:
-    """Credentials that may also do what only operators may."""
-    both = {**DEPLOYER, "Statement": [*DEPLOYER["Statement"], *OPERATOR["Statement"]]}
-    return aws.user("operator", both)
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +139,7 @@ def test_the_first_deployment_passes_smoke_and_prints_its_url(
     assert apis(deployed) == [deployed.api]
     assert f"Deployed: {deployed.home}/\n" in first.stdout
     assert "24 passed, 1 skipped" in first.stdout, "G1 is only over https"
-    doctor = deployed.deploy("doctor", "dev")
+    doctor = deployed.deploy("doctor", "dev", **deployed.user("operator", policy("operator")))
     for done in (first, doctor):
         for line in (
             f"URL          {deployed.home}/",
@@ -435,7 +427,7 @@ def test_all_sessions_can_be_ended_at_once(deployed: Emulator) -> None:
 
 @pytest.mark.promise("K1")
 def test_doctor_finds_all_that_was_changed_by_hand_and_one_deployment_repairs_it(
-    deployed: Emulator, here: Account, operator: dict[str, str]
+    deployed: Emulator, here: Account
 ) -> None:
     secret = deployed.parameters()["SPOTIFY_CLIENT_SECRET"]
     for change in CHANGES.values():
@@ -460,10 +452,10 @@ def test_doctor_finds_all_that_was_changed_by_hand_and_one_deployment_repairs_it
     dynamodb.get_waiter("table_exists").wait(TableName=TABLE, WaiterConfig={"Delay": 1})
     dynamodb.delete_table(TableName=TABLE)  # it is still being deleted when the deployment begins
     shutil.rmtree(deployed.checkout / ".git")
-    again = deployed.deploy("deploy", "dev", **operator)
+    again = deployed.deploy("deploy", "dev")
     assert again.returncode == 0, again.stdout
     assert f"    Table {TABLE} does not exist; created\n" in again.stdout
-    assert f"    KeyState of Key {ALIAS} is Disabled, not Enabled; fixed\n" in again.stdout
+    assert f"    KeyState of Key {ALIAS} is PendingDeletion, not Enabled; fixed\n" in again.stdout
     assert "    commit       unknown (deployed without make deploy, or without git)\n" in again.stdout
     assert FIVE_MINUTES not in again.stdout
     silent = deployed.deploy("doctor", "dev", **UNSET)
@@ -494,16 +486,12 @@ def test_destroying_a_deployment_keeps_the_table_and_its_key_and_nothing_else(de
     assert "    The key costs 1 USD a month.\ndev is not deployed. No problems found.\n" in left
 
 
-def test_only_an_operator_can_delete_the_table_and_schedule_the_deletion_of_the_key(
-    deployed: Emulator, operator: dict[str, str]
-) -> None:
+def test_destroying_the_table_schedules_the_deletion_of_the_key(deployed: Emulator) -> None:
     own = deployed.client("kms").describe_key(KeyId=ALIAS)["KeyMetadata"]["KeyId"]
     table = ("destroy", "dev", "--confirm", "dev", "--table")
-    assert deployed.deploy(*table, "spotify-login-users-prod", **operator).returncode == 1
-    denied = deployed.deploy(*table, TABLE)
-    assert "AccessDenied" in denied.stdout
+    assert deployed.deploy(*table, "spotify-login-users-prod").returncode == 1
     assert deployed.resources() == {"table": [TABLE], "alias": [ALIAS]}
-    done = deployed.deploy(*table, TABLE, **operator)
+    done = deployed.deploy(*table, TABLE)
     assert done.returncode == 0, done.stdout
     assert (
         f"- Key {ALIAS}, after 7 days. To restore it until then:\n"
@@ -512,7 +500,7 @@ def test_only_an_operator_can_delete_the_table_and_schedule_the_deletion_of_the_
     ) in done.stdout
     assert deployed.resources() == {}
     assert deployed.client("kms").describe_key(KeyId=own)["KeyMetadata"]["KeyState"] == "PendingDeletion"
-    assert f"dev is not deployed in {REGION}" in deployed.deploy(*table, TABLE, **operator).stdout
+    assert f"dev is not deployed in {REGION}" in deployed.deploy(*table, TABLE).stdout
 
 
 ELSEWHERE = {
@@ -532,7 +520,7 @@ def test_the_deployers_policy_has_no_action_that_these_commands_did_not_need(dep
     def listed(value: str | list[str]) -> list[str]:
         return [value] if isinstance(value, str) else value
 
-    statements = DEPLOYER["Statement"]
+    statements = POLICY["Statement"]
     allowed = {action for statement in statements for action in listed(statement["Action"])}
     assert allowed - deployed.called() == ELSEWHERE
     for statement in statements:

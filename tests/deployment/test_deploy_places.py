@@ -85,6 +85,7 @@ def rename(aws: Emulator, before: str, after: str) -> None:
         ".chalice/policy-dev.json",
         ".chalice/policy-prod.json",
         "deploy/deployer-policy.json",
+        "deploy/new-key-policy.json",
         "deploy/operator-policy.json",
     ]
 

@@ -188,6 +188,12 @@ class Emulator:
         path.write_text(json.dumps(config))
 
 
+def policy(*names: str) -> dict[str, Any]:
+    """The policy of deploy/ with this name, with the statements of others."""
+    files = [json.loads((PROJECT / "deploy" / f"{name}-policy.json").read_text()) for name in names]
+    return {**files[0], "Statement": [statement for file in files for statement in file["Statement"]]}
+
+
 def steps(*names: str) -> list[str]:
     """The command that runs these steps of a deployment of stage dev."""
     lines = ["from deploy.deployment import Deployment, Stage", "deployment = Deployment(Stage.load('dev'))"]
