@@ -1,11 +1,13 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-more screenshots smoke contract package deploy doctor rotate-key destroy policies bench load faults mutate promises check format lock clean
+.PHONY: help run test test-all test-more interruptions screenshots smoke contract package deploy doctor rotate-key destroy policies bench load faults mutate promises check format lock clean
 
 PORT ?= 5000
 STAGE ?=
 CONFIRM ?=
 TABLE ?=
 END_SESSIONS ?=
+# Not those of the shell: a variable that was exported once must not choose what is changed or deleted.
+$(foreach name,STAGE TABLE CONFIRM END_SESSIONS,$(if $(findstring command,$(origin $(name))),,$(eval $(name) :=)))
 MEMORY ?= 512
 PYTHON ?= python3
 BIN := .venv/bin
@@ -14,7 +16,7 @@ unexport PYTHONSAFEPATH # with it, python -m does not find the packages of this 
 export AGAIN := $(strip make $(MAKECMDGOALS) $(filter-out PYTHON=%,$(MAKEOVERRIDES)))
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 run: .venv/ready-to-run ## Run the app at http://127.0.0.1:5000; no account needed (PORT=5001 for another port)
 	@exec $(BIN)/python -m local --port "$(PORT)"
@@ -31,6 +33,9 @@ test-more: .venv/ready .runtime/ready .emulator/ready ## Run what make test leav
 	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder --deep "$(QUICK)" \
 		tests/browser tests/deployment tests/integration tests/unit tests/contract tests/faults
 	$(BIN)/python -m pytest -n 3 -m "not deep" tests/unit tests/faults --cov
+
+interruptions: .venv/ready .emulator/ready ## Kill a deployment, and refuse it a call, at each call to AWS that it makes
+	$(BIN)/python -m pytest --every-call tests/deployment/test_interruptions.py
 
 screenshots: .venv/ready ## Take screenshots of every page, and update those in README.md
 	@$(BIN)/python -c "$$NEEDS_CHROMIUM"

@@ -42,8 +42,9 @@ hypothesis_settings.register_profile("deep", hypothesis_settings.get_profile("qu
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add an option for what takes longer than `make test` may take."""
+    """Add options for what takes longer than `make test` may take."""
     text = "try ten times as many examples; in these paths, run no other tests"
+    parser.addoption("--every-call", action="store_true", help="interrupt deployments at every call to AWS")
     parser.addoption("--deep", metavar="PATHS", help=text)
 
 

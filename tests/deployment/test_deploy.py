@@ -522,7 +522,7 @@ def test_the_deployers_policy_has_no_action_that_these_commands_did_not_need(dep
 
     statements = POLICY["Statement"]
     allowed = {action for statement in statements for action in listed(statement["Action"])}
-    assert allowed - deployed.called() == ELSEWHERE
+    assert allowed - {*deployed.called()} == ELSEWHERE
     for statement in statements:
         for resource in listed(statement["Resource"]):
             limits = f"{resource} {statement.get('Condition')}"

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ PATH = "/spotify-login/dev"
 FUNCTION = "spotify-login-dev"
 ROLE = "spotify-login-dev-api_handler"
 ALIAS = "alias/spotify-login-dev"
+NUMBERS = count(1)
 UNSET = {"SPOTIFY_CLIENT_ID": "", "SPOTIFY_CLIENT_SECRET": "", "SPOTIFY_REDIRECT_URI": ""}
 """Without settings in the environment, doctor checks the stored ones."""
 
@@ -152,16 +154,22 @@ class Emulator:
         return self.user(action.replace(":", "-"), {"Version": "2012-10-17", "Statement": statements})
 
     def user(self, name: str, policy: Mapping[str, Any]) -> dict[str, str]:
-        iam = self.client("iam")
+        iam, name = self.client("iam"), f"{name}-{next(NUMBERS)}"
         iam.create_user(UserName=name)
         iam.put_user_policy(UserName=name, PolicyName=name, PolicyDocument=json.dumps(policy))
         key = iam.create_access_key(UserName=name)["AccessKey"]
         return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
 
-    def called(self) -> set[str]:
-        """The actions that users have called."""
+    def called(self, credentials: Mapping[str, str] | None = None) -> list[str]:
+        """The actions of all calls of a user, or of all users."""
         lines = (self.checkout.parent / "actions").read_text().splitlines()
-        return {line.partition(" ")[2] for line in lines if line.startswith("AKIA")}
+        key = credentials["AWS_ACCESS_KEY_ID"] if credentials else "AKIA"
+        return [line.partition(" ")[2] for line in lines if line.startswith(key)]
+
+    def interrupt(self, credentials: Mapping[str, str], call: int, pid: int = 0) -> None:
+        """Refuse a call of a user, by its number, or kill a process group when it is made."""
+        text = f"{credentials['AWS_ACCESS_KEY_ID']} {call} {pid}"
+        (self.checkout.parent / "interruption").write_text(text)
 
     def commit(self) -> str:
         """Make the copy of the checkout a git checkout with one commit; returns its hash."""

@@ -8,6 +8,7 @@ moto, in tests/support/cloud.py, does not. This module adds
 - API Gateway's limit on DeleteRestApi, with a shorter period;
 - ImportRestApi, which ministack handles as CreateRestApi, and PutRestApi. APIs get numbered IDs, so that a URL is
   known before its API exists. Patches with an empty value (Chalice's "no compression") are dropped.
+- a kill of the sender, or a refusal, at the call that the file `interruption` names;
 - the right actions for GetAccountSettings and the concurrency of functions, and a file `actions` with the access key and
   the action of each call;
 - the resources of calls that name them in the request's body, which IAM policies name;
@@ -20,8 +21,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
+import signal
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,6 +60,9 @@ deleted: dict[tuple[str, str], float] = {}
 NEW_KEY_SECONDS = 1.0
 found_from: dict[str, float] = {}
 """When CreateAlias finds a key, by its ID."""
+
+calls: Counter[str] = Counter()
+"""The number of calls, by access key."""
 
 targets: dict[str, str] = {}
 """The key of the last call that created or deleted an alias, by the ARN of the alias."""
@@ -174,10 +181,25 @@ def key_arn(parameters: dict[str, Any], region: str, account: str) -> str:
     return arn
 
 
+def interrupted(access_key: str) -> bool:
+    """Whether this call is to be refused. The file `interruption` has an access key, the number of a call, and, if its
+    sender is to be killed instead, the ID of its process group.
+    """
+    calls[access_key] += 1
+    path = Path("interruption")
+    key, number, pid = path.read_text(encoding="utf-8").split() if path.exists() else ("", "0", "0")
+    if (key, int(number)) != (access_key, calls[access_key]):
+        return False
+    if int(pid):
+        os.killpg(int(pid), signal.SIGKILL)
+    return not int(pid)
+
+
 def enforce(access_key: str, action: str, service: str, region: str, **rest: Any) -> Any:
     """Whether a call is denied. For an alias, the call needs permission on its key, too."""
     with Path("actions").open("a", encoding="utf-8") as file:
         file.write(f"{access_key} {action}\n")
+    action = "emulator:Refuse" if interrupted(access_key) else action
     denied = stock_enforce(access_key, action, service, region, **rest)
     key = targets.get(rest.get("resource_arn", ""))
     if not denied and key and action in {"kms:CreateAlias", "kms:DeleteAlias"}:

@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 
 from app import app
 from chalicelib.errors import NotRestApi
+from chalicelib.events import CHECK
 from chalicelib.web import HEADERS, HSTS
+from deploy import live
 from tests.support.gateway import event
+from tests.support.table import Table
 
 HTTP_API = {
     "version": "2.0",
@@ -49,11 +52,32 @@ def test_a_ping_or_a_schedule_is_one_line_and_null(
     assert "Traceback" not in "".join(capfd.readouterr())
 
 
+def test_doctors_check_stores_and_logs_nothing_and_names_what_fails(
+    table: Table, log: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert live.PROBE == CHECK
+    assert app(CHECK, None) == {}
+    assert (table.items(), log) == ([], [])
+    monkeypatch.delenv("SPOTIFY_CLIENT_SECRET")
+    assert app(CHECK, None) == {
+        "reason": "configuration",
+        "detail": "",
+        "settings": ("SPOTIFY_CLIENT_SECRET",),
+    }
+    monkeypatch.setenv("SPOTIFY_CLIENT_SECRET", "x")
+    monkeypatch.setenv("USERS_TABLE", "no-such-table")
+    assert app(CHECK, None) == {
+        "reason": "users_unavailable",
+        "detail": "ResourceNotFoundException",
+        "settings": (),
+    }
+
+
 @pytest.mark.promise("H6")
 @pytest.mark.parametrize(
     "sent",
-    [HTTP_API, LOAD_BALANCER, OTHER_ROUTES, WEBSOCKET],
-    ids=["HTTP API or function URL", "load balancer", "other routes", "WebSocket"],
+    [HTTP_API, LOAD_BALANCER, OTHER_ROUTES, WEBSOCKET, {**HTTP_API, **CHECK}],
+    ids=["HTTP API or function URL", "load balancer", "other routes", "WebSocket", "like doctor's check"],
 )
 def test_a_request_of_another_service_is_a_problem_document_that_names_the_rest_api(
     sent: dict[str, Any], log: list[dict[str, Any]], capfd: pytest.CaptureFixture[str]
