@@ -57,7 +57,7 @@ def test_smoke_passes_in_eight_seconds_and_prints_the_references_of_its_three_se
 @pytest.mark.parametrize("full", [1, smoke.RETRIES])
 def test_smoke_waits_while_visitors_use_up_the_limit(full: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(smoke, "PAUSE", 0.05)
-    script = Script([(429, {}, b"")] * full + [(200, {}, b"")])
+    script = Script([*[(429, {}, b"")] * full, (200, {}, b"")])
     started = time.monotonic()
     assert smoke.Site(script.serve(), math.inf).send("/").status_code == 200
     assert len(script.requests) == full + 1
