@@ -40,6 +40,7 @@ ADMINISTRATORS = {
 RESOURCES = {
     "dynamodb": "table/{table-name}",
     "kms": "key/x",
+    "lambda": "function:{function-name}",
     "logs": "log-group:{log-group-name}",
     "ssm": "parameter{name}",
 }
