@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-more screenshots smoke contract package deploy doctor rotate-key destroy bench load faults mutate promises check format lock clean
+.PHONY: help run test test-all test-more test-project screenshots smoke contract package deploy doctor rotate-key destroy bench load faults mutate promises check format lock clean
 
 PORT ?= 5000
 STAGE ?= prod
@@ -13,12 +13,12 @@ unexport PYTHONSAFEPATH # with it, python -m does not find the packages of this 
 export AGAIN := $(strip make $(MAKECMDGOALS) $(filter-out PYTHON=%,$(MAKEOVERRIDES)))
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 run: .venv/ready-to-run ## Run the app at http://127.0.0.1:5000; no account needed (PORT=5001 for another port)
 	@exec $(BIN)/python -m local --port "$(PORT)"
 
-QUICK := tests/unit tests/contract tests/faults tests/integration/test_story.py
+QUICK := tests/site tests/unit tests/contract tests/faults tests/integration/test_story.py
 
 # Three workers even on two cores: a third of the time, the tests wait.
 test: .venv/ready-to-test ## Run the tests that need no browser and no emulated AWS
@@ -30,6 +30,9 @@ test-more: .venv/ready .runtime/ready .emulator/ready ## Run what make test leav
 	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder --deep "$(QUICK)" \
 		tests/browser tests/deployment tests/integration tests/unit tests/contract tests/faults
 	$(BIN)/python -m pytest -n 3 -m "not deep" tests/unit tests/faults --cov
+
+test-project: .venv/ready ## Check this project's own documents, layout and policies, which your copy may change
+	$(BIN)/python -m pytest -q tests/project
 
 screenshots: .venv/ready ## Take screenshots of every page, and update those in README.md
 	@$(BIN)/python -c "$$NEEDS_CHROMIUM"

@@ -3,8 +3,10 @@
 from chalicelib import documents, oauth, pages, services, web
 from chalicelib.errors import LoginSpent
 from chalicelib.request import Request
+from chalicelib.site.routes import routes
 
 app = web.App(app_name="spotify-login")
+app.register_blueprint(routes)
 services.prepare()
 
 

@@ -17,6 +17,7 @@ from chalicelib.errors import ConfigurationError, KeyUnavailable, LoginLoops, Lo
 from chalicelib.login import Attempts, begun_at
 from chalicelib.request import Request
 from chalicelib.sessions import Sessions, User
+from chalicelib.site.brand import SECRETS
 
 if TYPE_CHECKING:
     from chalicelib.parameters import Parameters
@@ -61,12 +62,14 @@ def settings(deadline: Deadline) -> Mapping[str, str]:
     Raises:
         ConfigurationError: there are parameters, and they could not be read.
     """
-    supplied = {name: os.environ[name] for name in (*NAMES, *AWS_NAMES) if os.environ.get(name, "").strip()}
+    supplied = {
+        name: os.environ[name] for name in (*NAMES, *AWS_NAMES, *SECRETS) if os.environ.get(name, "").strip()
+    }
     path = os.environ.get("PARAMETER_PATH", "")
     if not (path and on_lambda()):
         return supplied
     stored = _parameters(path).values(deadline)
-    return {**{name: stored[name] for name in STORABLE if name in stored}, **supplied}
+    return {**{name: stored[name] for name in (*STORABLE, *SECRETS) if name in stored}, **supplied}
 
 
 def scope(request: Request) -> str:

@@ -4,7 +4,7 @@ import functools
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
@@ -53,9 +53,15 @@ class Result(NamedTuple):
     content_type: str = HTML
 
 
-def page(html: str) -> Result:
-    """Respond with a page."""
-    return Result(200, html)
+def page(html: str, allow: Mapping[str, Iterable[str]] | None = None) -> Result:
+    """Respond with a page. `allow` has what it uses besides, such as {"script-src": [pages.hash_of(SCRIPT)]}.
+
+    Raises:
+        ValueError: see `pages.content_security_policy`.
+    """
+    return Result(
+        200, html, {"Content-Security-Policy": pages.content_security_policy(allow)} if allow else {}
+    )
 
 
 def ask_first(request: Request, html: str) -> Result:
@@ -271,9 +277,10 @@ def _shown(error: LoginError, reference: str, request: Request | None, received:
 def _response(result: Result, request: Request | None) -> Response:
     https = request is not None and request.address.secure
     headers: dict[str, Any] = {**(HSTS if https else {}), "Content-Type": result.content_type}
-    if request and (origin := simulator(request.settings)):
-        headers["Content-Security-Policy"] = pages.content_security_policy(origin)
     headers |= result.headers
+    if request and (origin := simulator(request.settings)):
+        policy = headers.get("Content-Security-Policy", HEADERS["Content-Security-Policy"])
+        headers["Content-Security-Policy"] = re.sub("img-src [^;]*", rf"\g<0> {origin}", policy)
     if request and request.frontend and result.content_type != HTML:
         headers |= {
             "Access-Control-Allow-Origin": request.frontend,
