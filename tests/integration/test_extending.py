@@ -124,7 +124,7 @@ def test_the_route_of_the_patch_calls_spotify_for_the_user_with_requests_and_wit
     text = path.read_text()
     assert ROUTE.strip() in text
     run_tests(checkout, SHOWS_ARTISTS + WITHDRAWS)
-    body = re.search(r"    user, spotify = services.*?\n\n\n", text, re.DOTALL)
+    body = re.search(r"    access_token = request.*?\n\n\n", text, re.DOTALL)
     assert body
     path.write_text("import tekore\n" + text.replace(body[0], TEKORE + "\n\n"))
     run_tests(checkout, SHOWS_ARTISTS.replace("):\n", "):\n" + TO_THE_SIMULATOR, 1))
