@@ -119,7 +119,7 @@ def _problem(environment: Mapping[str, str], port: int) -> str:
     settings = {**settings, **(SIMULATED if missing else {})}
     faults, origin, path = config.faults(settings), f"http://{HOST}:{port}", ""
     if "SPOTIFY_REDIRECT_URI" not in faults:
-        origin, path = config.own_address(settings) or (origin, path)
+        origin, path = config.Settings(settings).own_address or (origin, path)
     if not config.are_usable(config.read(settings, "FRONTEND_ORIGINS"), origin):
         faults = sorted({*faults, "FRONTEND_ORIGINS"})
     host = re.sub(r":\d+$", "", origin)

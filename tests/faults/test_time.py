@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
-from chalicelib import aws, parameters, services, users
+from app import app
+from chalicelib import aws, parameters, users
 from chalicelib.claims import Claims
 from chalicelib.deadline import SECONDS, STORAGE_SECONDS, Deadline
 from chalicelib.errors import (
@@ -19,6 +21,7 @@ from chalicelib.errors import (
     UsersUnavailable,
 )
 from chalicelib.parameters import Parameters
+from chalicelib.process import Process
 from chalicelib.spotify import Spotify
 from tests.support.faults import DRIPS, KEEP, Behaviour, FaultServer, garbage, reset, response
 from tests.support.gateway import GatewayVisitor
@@ -59,7 +62,7 @@ def test_a_parameter_store_that_sends_too_slowly_is_a_configuration_error(
     monkeypatch.setenv("AWS_ENDPOINT_URL", FaultServer([DRIPS[phase]]).serve())
     monkeypatch.setattr(aws, "CALL_SECONDS", 0.5)
     monkeypatch.setattr(parameters, "READ_SECONDS", 1.0)
-    store = Parameters("/spotify-login/dev")
+    store = Parameters("/spotify-login/dev", partial(aws.Clients().get, "ssm"))
 
     def read() -> None:
         with pytest.raises(ConfigurationError):
@@ -128,7 +131,8 @@ def test_the_deadline_starts_before_the_settings_are_read(
 
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "spotify-login-dev")
     monkeypatch.setenv("PARAMETER_PATH", "/spotify-login/dev")
-    monkeypatch.setattr(services, "_parameters", Watched)
+    monkeypatch.setattr(parameters, "Parameters", Watched)
+    monkeypatch.setattr(app, "process", Process())
     assert GatewayVisitor().get("/login").status == 307
     assert SECONDS - 1 < seen[0] <= SECONDS
 
