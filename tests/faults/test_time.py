@@ -101,8 +101,9 @@ def test_an_abandoned_call_ends_alone_and_delays_no_later_call() -> None:
 
     with pytest.raises(TimeoutError):
         Deadline(time.monotonic() + 0.1).run(wait)
-    first = Deadline().run(threading.current_thread)
-    assert Deadline().run(threading.current_thread) is first, "starting a thread takes time"
+    soon = Deadline(time.monotonic() + 5)
+    first = soon.run(threading.current_thread)
+    assert soon.run(threading.current_thread) is first, "starting a thread takes time"
     release.set()
     threads[0].join(5)
     assert not threads[0].is_alive()
