@@ -216,6 +216,8 @@ MUTANTS = [
         ("J1", "transport.Transport.send", "limited.run(lambda: self._send(method, url, host, endpoint, parts))", "self._send(method, url, host, endpoint, parts)"),
         ("J1", "deadline.Deadline.run", "outcome.result(max(self.left(), 0))", "outcome.result(30)"),
         ("J1", "deadline.Deadline.run", "self.left() <= 0", "False"),
+        ("J1", "deadline.Deadline.run", "outcome.done()", "True"),
+        ("J1", "chalicelib/deadline.py", "        del call, outcome  #", "        #"),
         ("J1", "aws._attempt", "deadline.left() < CALL_SECONDS", "False"),
         ("J2", "spotify", "PATIENCE = 2", "PATIENCE = 4"),
         ("J2", "deadline.Deadline.retry", "wait >= self.left()", "False"),

@@ -1,4 +1,7 @@
-"""Calls to AWS: how clients are created, and one error for whatever goes wrong with a call."""
+"""Calls to AWS: how clients are created, and one error for whatever goes wrong with a call.
+
+botocore is the core of boto3. Importing boto3 itself would add a tenth to the initialization (182 ms instead of 165).
+"""
 
 import logging
 import os
@@ -120,8 +123,8 @@ def _attempt(function: Callable[[], T], deadline: Deadline) -> T:
         item: Any = failure.response.get("Item")
         raise CallFailed(code, transient=transient, item=item) from None
     except (BotoCoreError, OSError, AttributeError, LookupError, TypeError, ValueError) as failure:
-        # A file with credentials cannot be read. The last four are what botocore, or the reading of its result,
-        # makes of a truncated response.
+        # OSError: a file with credentials cannot be read. From AttributeError on: the response was truncated, and
+        # botocore or the function could not read it.
         bundle = Path(_bundle() or "").name if isinstance(failure, SSLError) else ""
         code = f"{type(failure).__name__} {bundle}".rstrip()
         raise _misconfigured(failure) or CallFailed(code, transient=True) from None

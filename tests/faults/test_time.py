@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -90,6 +91,40 @@ def test_no_call_begins_after_the_deadline() -> None:
     with pytest.raises(TimeoutError):
         Deadline(time.monotonic()).run(begun.set)
     assert not begun.wait(0.2)
+
+
+@pytest.mark.promise("J1")
+def test_an_abandoned_call_ends_alone_and_delays_no_later_call() -> None:
+    release, threads = threading.Event(), list[threading.Thread]()
+
+    def wait() -> None:
+        threads.append(threading.current_thread())
+        release.wait()
+
+    with pytest.raises(TimeoutError):
+        Deadline(time.monotonic() + 0.1).run(wait)
+    soon = Deadline(time.monotonic() + 5)
+    first = soon.run(threading.current_thread)
+    assert soon.run(threading.current_thread) is first, "starting a thread takes time"
+    release.set()
+    threads[0].join(5)
+    assert not threads[0].is_alive()
+    assert first.is_alive()
+
+
+@pytest.mark.promise("J1")
+def test_a_thread_keeps_nothing_of_the_call_that_it_made() -> None:
+    class Secret:
+        pass
+
+    secret = Secret()
+    kept = weakref.ref(secret)
+    Deadline().run(partial(id, secret))
+    del secret
+    end = time.monotonic() + 5
+    while kept() and time.monotonic() < end:
+        time.sleep(0.01)
+    assert kept() is None
 
 
 @pytest.mark.promise("J2")
