@@ -103,6 +103,10 @@ def test_each_page_of_kept_access_fits_every_width_and_is_accessible(page: Page,
     with running_world({"TOKENS_KMS_ALIAS": fork.ALIAS}, project=project) as world:
         log_in(page, world.home)
         inspect(page, "logged in with kept access", "You are logged in")
+        page.get_by_role("link", name="Go to your account").click()
+        inspect(page, "page of the site", "Your account")
+        assert "T" not in page.locator("time").inner_text(), "its script has run, and no other can"
+        assert page.locator("ul").evaluate("list => getComputedStyle(list).listStyleType") == "disc"
         world.expire()
         requests.post(f"{world.spotify}/_simulator/revoke", data={"user_id": "pia.premium"}, timeout=30)
         page.goto(f"{world.home}/top")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -27,6 +28,7 @@ from tests.support.servers import (
     running,
     wait_until_served,
 )
+from tests.support.table import TABLE
 from tests.support.visitor import HttpVisitor, query_of
 
 CLOSED = "http://127.0.0.1:1"
@@ -240,7 +242,7 @@ def test_what_it_cannot_use_is_reported_at_once(clone: Path, port: int) -> None:
     only = refusal(clone, port, {"SPOTIFY_CLIENT_SECRET": "given"})
     assert only.startswith("SPOTIFY_CLIENT_SECRET is set, but SPOTIFY_CLIENT_ID is not.")
     path = clone / ".chalice" / "config.json"
-    save(path, path.read_text().replace('"spotify-login-users-dev"', '"a b"'))
+    save(path, path.read_text().replace(f'"{TABLE}"', '"a b"'))
     given = {"SPOTIFY_REDIRECT_URI": f"{CLOSED}/callback", "FRONTEND_ORIGINS": "*", "SECRET_KEY": "x"}
     said = refusal(clone, port, given)
     assert re.findall(r"(?m)^(\w+) is ", said) == [*given, "USERS_TABLE"]
@@ -249,6 +251,21 @@ def test_what_it_cannot_use_is_reported_at_once(clone: Path, port: int) -> None:
     assert refusal(clone, port, status=1).startswith(
         "Could not read .chalice/config.json: Expecting property"
     )
+
+
+@pytest.mark.promise("P4", "P6")
+def test_a_brand_that_cannot_be_used_is_reported_and_one_that_is_hard_to_read_is_a_warning(
+    clone: Path, port: int
+) -> None:
+    path = clone / "chalicelib" / "site" / "brand.py"
+    usable = path.read_text()
+    save(path, usable.replace('"accent": "#4a3f9f"', '"accent": "#c0c0ff"'))
+    with run(clone, port) as program:
+        assert "Brand:     The light colour accent of brand.py is hard to read on paper" in banner(program)
+    save(
+        path, usable.replace("NEXT: tuple[str, str] | None = None", 'NEXT = ("Go on", "javascript:alert(1)")')
+    )
+    assert "brand.py links 'Go on' to 'javascript:alert(1)'. Use https" in refusal(clone, port)
 
 
 def test_an_unusable_secret_key_file_is_reported(clone: Path, port: int) -> None:
@@ -312,12 +329,13 @@ def server() -> Iterator[Process]:
 
 
 def test_make_run_keeps_access_with_a_key_in_memory(clone: Path, port: int, visitor: HttpVisitor) -> None:
-    fork.add_top(clone)
+    fork.add_example(clone)
     with run(clone, port, {"TOKENS_KMS_ALIAS": "alias/tokens"}) as program:
         banner(program)
         visitor.get(visitor.agree(visitor.get(visitor.get("/top").location).location))
         assert len(visitor.get("/top").text.split('", "')) == 5
         assert "encrypted" in visitor.get("/").words
+        assert json.loads(visitor.get("/artists/Bj%C3%B6rk%2F").text) == {"name": "Björk/"}
 
 
 def test_make_run_never_sends_tokens_to_aws_if_only_dynamodb_is_elsewhere(

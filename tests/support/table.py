@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
+from deploy.stage import Stage
 from deploy.table import DEFINITION
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-TABLE = "spotify-login-users-dev"
+TABLE = Stage.load("dev").variables["USERS_TABLE"]
 
 
 @cache
