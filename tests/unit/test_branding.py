@@ -161,7 +161,7 @@ SCRIPT = "document.title = 'Ready'"
 
 @pytest.fixture
 def site(settings: dict[str, str]) -> web.App:
-    site = web.App(app_name="site")
+    site = web.App()
 
     @site.route("/own")
     @web.view("own")

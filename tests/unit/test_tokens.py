@@ -50,7 +50,7 @@ class Visitor(GatewayVisitor):
         self.kept = kept
         self.aws = aws
         self.spotify = spotify
-        self._fork = web.App(app_name="fork")
+        self._fork = web.App()
         self._fork.route("/token")(_token)
 
     def token(self, accept: str = "", **query: str | list[str]) -> Reply:
