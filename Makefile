@@ -31,7 +31,7 @@ test-all: test test-more ## Run all tests
 
 test-more: .venv/ready .runtime/ready .emulator/ready ## Run what make test leaves out, try more examples, and measure coverage
 	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder --deep "$(QUICK)" \
-		tests/browser tests/deployment tests/integration tests/unit tests/contract tests/faults
+		tests/browser tests/deployment tests/unit tests/contract tests/faults tests/integration
 	$(BIN)/python -m pytest -n 3 -m "not deep" tests/unit tests/faults --cov
 
 interruptions: .venv/ready .emulator/ready ## Kill a deployment, and refuse it a call, at each call to AWS that it makes

@@ -97,10 +97,12 @@ HERE, ONLY = "http://127.0.0.1:5124", "make run serves only http://127.0.0.1:512
     ("name", "value", "expected"),
     [
         ("SPOTIFY_REDIRECT_URI", "https://127.0.0.1:5124/callback", "no proxy serves https at port 5124"),
+        ("SPOTIFY_REDIRECT_URI", "https://localhost:1/callback", "no proxy serves https at port 1."),
         ("SPOTIFY_REDIRECT_URI", "http://[::1]:5124/callback", ONLY),
         ("SPOTIFY_REDIRECT_URI", f"{HERE}/app/callback", ONLY),
         ("SPOTIFY_REDIRECT_URI", "https://[::1]/callback", "It must use https, or http on"),
         ("FRONTEND_ORIGINS", "*", "such as http://127.0.0.1:3000, with commas"),
+        ("FRONTEND_ORIGINS", HERE, "or be the app's own address, http://127.0.0.1, with another port"),
         ("SPOTIFY_SCOPE", "none user-read-email", "or be only the word none"),
         ("SECRET_KEY", "not-a-strong-key", "It must have 32 bytes or more"),
         ("SECRET_KEY_FALLBACKS", "not-a-strong-key", "Each key must have 32 bytes or more"),
