@@ -14,6 +14,7 @@ from flask import Flask, jsonify, redirect, render_template, request
 from simulator.controls import create_controls
 from simulator.failures import ORDINARY, Failures
 from simulator.grants import TOKEN_SECONDS, Grant, Grants, Tokens
+from simulator.library import Library
 from simulator.personas import PERSONAS
 from simulator.web_api import create_web_api
 
@@ -82,8 +83,9 @@ def create_app(application: Application) -> Flask:
     app = Flask(__name__)
     grants = Grants(rotates=application.rotates)
     failures, asked = Failures(), list[str]()
-    app.register_blueprint(create_web_api(grants))
-    app.register_blueprint(create_controls(grants, failures, asked))
+    library = Library()
+    app.register_blueprint(create_web_api(grants, library))
+    app.register_blueprint(create_controls(grants, failures, library, asked))
 
     @app.before_request
     def count() -> None:
@@ -108,6 +110,7 @@ def create_app(application: Application) -> Flask:
             scopes=query["scope"].split(),
             personas=PERSONAS,
             decision=f"/authorize?{request.query_string.decode()}",
+            granted={slug: grants.granted(persona.user_id) for slug, persona in PERSONAS.items()},
         )
 
     @app.post("/authorize")
@@ -120,11 +123,12 @@ def create_app(application: Application) -> Flask:
         persona = request.form.get("persona", "premium")
         if persona not in PERSONAS:
             raise Refused(f"Unknown persona: {persona}")
+        refused = request.form.getlist("refused")
         user_id = request.form.get("user_id", "").strip() or PERSONAS[persona].user_id
         grant = Grant(
             application.client_id,
             query["redirect_uri"],
-            query["scope"],
+            " ".join(scope for scope in query["scope"].split() if scope not in refused),
             query["code_challenge"],
             persona,
             user_id,
