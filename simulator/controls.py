@@ -54,7 +54,8 @@ def create_controls(grants: Grants, failures: Failures, library: Library, asked:
     @controls.post("/play")
     def play() -> Any:
         """Begin to play a track as a user, or stop if the URI is not one of a track."""
-        library.play(request.form["user_id"], BY_URI.get(request.form["uri"]))
+        with library.lock:
+            library.play(request.form["user_id"], BY_URI.get(request.form["uri"]))
         return "", 204
 
     @controls.post("/fail")

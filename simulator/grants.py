@@ -20,7 +20,6 @@ TOKEN_SECONDS = 3600
 class Grant:
     """What a user has agreed to. Two grants are never equal, even if the user agreed to the same twice."""
 
-    client_id: str
     redirect_uri: str
     scope: str
     code_challenge: str

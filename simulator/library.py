@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -21,8 +22,7 @@ def now() -> int:
 
 def timestamp(milliseconds: int) -> str:
     """A time as the Web API writes it."""
-    at = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return f"{datetime.fromtimestamp(milliseconds // 1000, UTC):%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03}Z"
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,10 @@ class Playlist:
 
 
 class Library:
-    """The plays and playlists of all users. Threads can share it: each change is one operation of CPython."""
+    """The plays and playlists of all users. A thread holds the lock while it uses them."""
 
     def __init__(self) -> None:
+        self.lock = threading.Lock()
         self.playlists: dict[str, Playlist] = {}
         """By ID, the oldest first."""
         self._plays: dict[str, deque[Play]] = {}
@@ -70,7 +71,7 @@ class Library:
         plays = self.plays(user_id)
         if track:
             plays.appendleft(Play(track, max(now(), plays[0].at + 1)))
-        self._stopped = self._stopped - {user_id} if track else self._stopped | {user_id}
+        self._stopped = self._stopped - {user_id} if track else {*self._stopped, user_id}
 
     def playing(self, user_id: str) -> Play | None:
         """What a user is playing: the latest play, unless it was stopped or the track is over."""

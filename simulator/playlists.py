@@ -45,10 +45,7 @@ def read(call: Call, identifier: str) -> Any:
 
 def read_items(call: Call, identifier: str) -> Any:
     """Return the tracks of a playlist to its owner."""
-    playlist = _found(call, identifier)
-    if playlist.owner != call.grant.user_id:
-        raise Denied(403, "Forbidden")
-    return paged(_items(call, playlist), MOST)
+    return paged(_items(call, _found(call, identifier, unless_own="Forbidden")), MOST)
 
 
 def add_items(call: Call, identifier: str) -> Any:
@@ -69,19 +66,19 @@ def replace_items(call: Call, identifier: str) -> Any:
     return {"snapshot_id": playlist.snapshot}
 
 
-def _found(call: Call, identifier: str) -> Playlist:
-    """A playlist of any user. Raises Denied if it does not exist."""
+def _found(call: Call, identifier: str, *, unless_own: str = "") -> Playlist:
+    """A playlist. Raises Denied if it does not exist, or with the text if there is one and it is another user's."""
     playlist = call.library.playlists.get(identifier)
     if playlist is None:
         raise Denied(404, "Resource not found")
+    if unless_own and playlist.owner != call.grant.user_id:
+        raise Denied(403, unless_own)
     return playlist
 
 
 def _own(call: Call, identifier: str) -> Playlist:
     """A playlist that the app can change. Raises Denied if it cannot."""
-    playlist = _found(call, identifier)
-    if playlist.owner != call.grant.user_id:
-        raise Denied(403, "You cannot add tracks to a playlist you don't own.")
+    playlist = _found(call, identifier, unless_own="You cannot add tracks to a playlist you don't own.")
     call.needs(MODIFY[not playlist.public])
     return playlist
 
@@ -128,5 +125,5 @@ def _items(call: Call, playlist: Playlist) -> list[Item]:
     names = ("item", "track") if call.extended else ("item",)
     return [
         {"added_at": timestamp(at), "added_by": by, "is_local": False, **dict.fromkeys(names, BY_URI[uri])}
-        for uri, at in [*playlist.entries]
+        for uri, at in playlist.entries
     ]

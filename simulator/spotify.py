@@ -28,6 +28,10 @@ app-remote-control streaming
 SCOPES = frozenset(_SCOPES.split())
 """The scopes that an app created in 2026 can request. Spotify rejects a request with any other scope."""
 
+PKCE = ("code_challenge", "code_challenge_method")
+PARAMETERS = ("client_id", "response_type", "redirect_uri", "scope", "state", *PKCE)
+"""The parameters of an authorization request that the simulator reads."""
+
 LITERALS = ("127.0.0.1", "::1")
 CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 
@@ -125,14 +129,8 @@ def create_app(application: Application) -> Flask:
             raise Refused(f"Unknown persona: {persona}")
         refused = request.form.getlist("refused")
         user_id = request.form.get("user_id", "").strip() or PERSONAS[persona].user_id
-        grant = Grant(
-            application.client_id,
-            query["redirect_uri"],
-            " ".join(scope for scope in query["scope"].split() if scope not in refused),
-            query["code_challenge"],
-            persona,
-            user_id,
-        )
+        agreed = " ".join(scope for scope in query["scope"].split() if scope not in refused)
+        grant = Grant(query["redirect_uri"], agreed, query["code_challenge"], persona, user_id)
         return _back(query["redirect_uri"], {"code": grants.give_code(grant), **state})
 
     @app.post("/api/token")
@@ -158,20 +156,11 @@ def _authorization_request(application: Application) -> dict[str, str]:
     Raises:
         Refused: with the text that Spotify shows.
     """
-    names = (
-        "client_id",
-        "response_type",
-        "redirect_uri",
-        "scope",
-        "state",
-        "code_challenge",
-        "code_challenge_method",
-    )
-    query = {name: request.args.get(name, "") for name in names}
+    query = {name: request.args.get(name, "") for name in PARAMETERS}
     wrong_uri = application.refuses(query["redirect_uri"])
-    uses_pkce = bool(query["code_challenge"] or query["code_challenge_method"])
+    uses_pkce = any(query[name] for name in PKCE)
     for wrong, text in (
-        (any(len(request.args.getlist(name)) > 1 for name in names), "Duplicate parameter"),
+        (any(len(request.args.getlist(name)) > 1 for name in PARAMETERS), "Duplicate parameter"),
         (not query["client_id"], "Missing required parameter: client_id"),
         (query["client_id"] != application.client_id, "INVALID_CLIENT: Invalid client"),
         (not query["response_type"], "Missing required parameter: response_type"),

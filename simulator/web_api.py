@@ -31,7 +31,7 @@ def _recently_played(call: Call) -> Any:
     if {"after", "before"} <= {*request.args}:
         raise Denied(400, "Only one of after and before can be specified")
     limit, after, before = number("limit", 20, 1, 50), number("after", 0, 0), number("before", 1 << 60, 0)
-    found = [play for play in [*call.library.plays(call.grant.user_id)] if after < play.at < before][:limit]
+    found = [play for play in call.library.plays(call.grant.user_id) if after < play.at < before][:limit]
     cursors = {"after": str(found[0].at), "before": str(found[-1].at)} if found else None
     way = "after" if after else "before"
     link = f"{request.base_url}?{way}={cursors[way]}&limit={limit}" if cursors else None
@@ -119,7 +119,8 @@ def _respond(
     if reply.status != 200:
         return reply.response()
     call.needs(*scopes)
-    found = view(call, **path)
+    with library.lock:
+        found = view(call, **path)
     document, status = found if isinstance(found, tuple) else (found, 200)
     body = shown(document, request.host_url.rstrip("/"), extended=call.extended)
     return (jsonify(body) if body else ""), status
