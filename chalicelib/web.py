@@ -2,7 +2,6 @@
 
 import functools
 import json
-import os
 import re
 import secrets
 import time
@@ -112,7 +111,7 @@ class App(Chalice):
     """
 
     def __init__(self, **options: Any) -> None:
-        name = os.environ.get("AWS_LAMBDA_FUNCTION_NAME") or json.loads(CONFIG.read_bytes())["app_name"]
+        name = json.loads(CONFIG.read_bytes())["app_name"] if CONFIG.exists() else "app"
         super().__init__(name, **options)
         self.process = Process()
         self.register_middleware(self.around, "http")
