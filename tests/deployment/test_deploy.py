@@ -295,12 +295,36 @@ def test_a_failed_check_of_the_deployed_app_is_reported(deployed: Emulator, here
         return redirect(f"https://login.example/?redirect_uri={request.host_url}callback", 307)
 
     deployment = Deployment(Stage.load("dev", deployed.checkout))
-    deployment.check()
-    deployment._before = {}
     deployed.put("SPOTIFY_REDIRECT_URI", f"{serve(another)}/callback")
+    deployment.check()
     with pytest.raises(Stop, match="The app is deployed, but some checks failed"):
         deployment.test()
     deployed.put("SPOTIFY_REDIRECT_URI", f"{deployed.home}/callback")
+
+
+def test_a_live_stage_does_not_move_to_an_address_that_is_not_the_app(
+    deployed: Emulator, here: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = deployed.parameters()
+    nowhere = f"http://127.0.0.1:{free_port()}/callback"
+    failed = deployed.deploy("deploy", "dev", SPOTIFY_REDIRECT_URI=nowhere, SPOTIFY_SCOPE="user-read-private")
+    assert failed.returncode == 1
+    what = (
+        f"SPOTIFY_REDIRECT_URI is {nowhere}, but {nowhere.removesuffix('/callback')}/login is not this app: "
+    )
+    assert f"\n- {what}ConnectionError.\n" in failed.stdout
+    assert "- Spotify does not accept logins yet: " in failed.stdout, "nor is it registered"
+    assert "Nothing has been changed." in failed.stdout
+    assert deployed.parameters() == before
+    deployment = Deployment(Stage.load("dev", deployed.checkout))
+    deployment.check()
+    moved = {"SPOTIFY_REDIRECT_URI": nowhere, "SPOTIFY_SCOPE": "user-read-private"}
+    for name, value in moved.items():  # as if the address had stopped working just then
+        deployed.put(name, value)
+    monkeypatch.setattr("deploy.deployment.KNOWN_EVERYWHERE", 1.0)
+    with pytest.raises(Stop, match="did not redirect to Spotify: ConnectionError"):
+        deployment.test()
+    assert deployed.parameters() == before, "the settings from before are stored again"
 
 
 def test_doctor_notes_what_only_the_operator_can_change(deployed: Emulator) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any
 import pytest
 from flask import Flask, request
 
-from deploy import PROJECT
+from deploy import PROJECT, declared
 from deploy.account import Account
 from deploy.deployment import READY, wait_for
 from deploy.key import Key
@@ -22,7 +24,8 @@ from deploy.stage import Stage, Stop
 from deploy.table import Table
 from simulator.loopback import serve
 from tests.support.deployment import ALIAS, REGION, ROLE, TABLE, UNSET, Emulator
-from tests.support.servers import free_port
+from tests.support.faults import FaultServer, response
+from tests.support.servers import clean_environment, free_port
 
 
 @pytest.mark.promise("K1")
@@ -36,7 +39,7 @@ def test_all_problems_are_reported_at_once_and_nothing_is_changed(account: Emula
     }
     failed = account.deploy("deploy", "dev", **settings)
     account.edit({"USERS_TABLE": TABLE, "SECRET_KEY": ""})
-    missing = account.deploy("deploy", "dev", **UNSET, FRONTEND_ORIGINS="http://127.0.0.1:3000")
+    missing = account.deploy("deploy", "dev", **UNSET, FRONTEND_ORIGINS="https://app.example.com/")
     copies = ".chalice/policy-dev.json does not allow table/another-table, which .chalice/config.json names."
     for message in (
         "No AWS region is set.",
@@ -49,7 +52,10 @@ def test_all_problems_are_reported_at_once_and_nothing_is_changed(account: Emula
     for message in (
         "SPOTIFY_CLIENT_ID is set neither in the environment nor in Parameter Store.",
         "SPOTIFY_CLIENT_SECRET is set neither in the environment nor in Parameter Store.",
-        "FRONTEND_ORIGINS is http://127.0.0.1:3000, but it must list https origins",
+        (
+            "FRONTEND_ORIGINS is https://app.example.com/, but it must list https origins other than the app's.\n"
+            "    An origin has no path, and no slash at its end."
+        ),
     ):
         assert f"\n- {message}" in missing.stdout
     for run in (failed, missing):
@@ -243,6 +249,46 @@ def test_two_regions_in_the_environment_are_reported(here: Account, monkeypatch:
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     with pytest.raises(Stop, match=f"AWS_REGION is us-east-1, but boto3 and Chalice use {REGION}"):
         Account.current()
+
+
+def test_the_region_of_aws_region_alone_is_used(here: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    assert Account.current().region == os.environ["AWS_DEFAULT_REGION"] == "us-east-1"
+
+
+def test_the_client_secret_is_sent_to_no_server_but_spotify(account: Emulator) -> None:
+    other = FaultServer([response(200, {"access_token": "x"})])
+    url = other.serve().replace("127.0.0.1", "127.0.0.2")
+    for verb in ("deploy", "doctor"):
+        failed = account.deploy(verb, "dev", SPOTIFY_ACCOUNTS_URL=url)
+        assert failed.returncode == 1
+        assert f"- SPOTIFY_ACCOUNTS_URL is {url}, which is neither Spotify nor a simulator" in failed.stdout
+    assert other.requests == []
+
+
+def test_a_command_that_changes_aws_needs_the_name_of_a_stage(account: Emulator) -> None:
+    for given in ({}, {"STAGE": "dev"}):
+        command = ["make", "-n", "destroy", "stage=dev"]
+        printed = subprocess.run(
+            command, cwd=PROJECT, env=clean_environment(given), capture_output=True, text=True, check=True
+        )
+        assert '-m deploy destroy ""' in printed.stdout, "a variable of the shell does not count"
+    for verb in ("deploy", "doctor", "rotate-key", "destroy"):
+        failed = account.deploy(verb, "")
+        assert failed.returncode == 1
+        assert failed.stdout == "No stage is named.\n    Add one of: STAGE=dev, STAGE=prod.\n"
+
+
+def test_a_role_that_chalice_does_not_manage_is_neither_changed_nor_deleted(
+    account: Emulator, here: Account
+) -> None:
+    arn = "arn:aws:iam::000000000000:role/given"
+    account.edit(manage_iam_role=False, iam_role_arn=arn)
+    found = declared.resources(Stage.load("dev", account.checkout), here)
+    account.edit(manage_iam_role=True)
+    assert [one.wanted["Role"] for one in found if one.KIND == "Function"] == ["given"]
+    assert "Role" not in {one.KIND for one in found}
 
 
 def test_an_endpoint_that_is_not_aws_is_reported(here: Account, monkeypatch: pytest.MonkeyPatch) -> None:

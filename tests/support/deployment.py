@@ -231,6 +231,6 @@ def emulator(folder: Path) -> Iterator[Emulator]:
     with running(command, environment, folder):
         wait_until_served(port)
         started = Emulator(url, spotify, checkout)
-        # Limits that the tests need not wait for: smoke sends a fifth of the rate.
+        # Limits that the tests need not wait for: smoke sends half of the rate.
         started.edit(throttling={"rate": 1000, "burst": 500})
         yield started
