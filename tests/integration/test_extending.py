@@ -75,7 +75,8 @@ TO_THE_SIMULATOR = """\
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    shutil.copytree(PROJECT / "chalicelib", tmp_path / "chalicelib")
+    for folder in ("chalicelib", ".chalice"):
+        shutil.copytree(PROJECT / folder, tmp_path / folder)
     shutil.copy(PROJECT / "app.py", tmp_path)
     return tmp_path
 
