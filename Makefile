@@ -22,6 +22,8 @@ run: .venv/ready-to-run ## Run the app at http://127.0.0.1:5000; no account need
 	@exec $(BIN)/python -m local --port "$(PORT)"
 
 QUICK := tests/site tests/unit tests/contract tests/faults tests/integration/test_story.py
+# Their tests run no code of the app in their process, so they add nothing to its coverage.
+TOOLS := local rotation simulator
 
 # Three workers even on two cores: a third of the time, the tests wait.
 test: .venv/ready-to-test ## Run the tests that need no browser and no emulated AWS
@@ -32,7 +34,7 @@ test-all: test test-more ## Run all tests
 test-more: .venv/ready .runtime/ready .emulator/ready ## Run what make test leaves out, try more examples, and measure coverage
 	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder --deep "$(QUICK)" \
 		tests/browser tests/deployment tests/unit tests/contract tests/faults tests/integration
-	$(BIN)/python -m pytest -n 3 -m "not deep" tests/unit tests/faults --cov
+	$(BIN)/python -m pytest -n 3 -m "not deep" --cov $(TOOLS:%=--ignore=tests/unit/test_%.py) tests/unit tests/faults
 
 interruptions: .venv/ready .emulator/ready ## Kill a deployment, and refuse it a call, at each call to AWS that it makes
 	$(BIN)/python -m pytest --every-call tests/deployment/test_interruptions.py

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import pytest
@@ -18,13 +17,20 @@ from tests.support.table import Table
 from tests.support.world import World
 
 
-@pytest.fixture(params=ENGINES)
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+@pytest.fixture(scope="module", params=ENGINES)
+def started(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """A browser. If it is missing, its tests are skipped; in CI they fail."""
     if reason := missing(request.param):
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
-    with ENGINES[request.param][0](tmp_path) as started:
-        yield started
+    with ENGINES[request.param][0](tmp_path_factory.mktemp("browser")) as engine:
+        yield engine
+
+
+@pytest.fixture
+def engine(started: Engine) -> Iterator[Engine]:
+    """A browser without cookies. Starting one takes longer than most tests."""
+    yield started
+    started.forget()
 
 
 def log_in(engine: Engine, url: str) -> None:

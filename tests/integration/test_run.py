@@ -17,13 +17,13 @@ from pathlib import Path
 import pytest
 import requests
 
+from local.port import answers
 from simulator.spotify import Application
 from tests.support import fork
 from tests.support.servers import (
     PATIENCE,
     Process,
     free_port,
-    is_free,
     python,
     running,
     wait_until_served,
@@ -147,8 +147,8 @@ def test_make_run_serves_reloads_and_stops_whatever_proxies_and_aws_settings_the
 
         visitor.get("/logout")
         assert program.end(signal.SIGTERM) == 0
-        assert is_free(port)
-        assert is_free(spotify)
+        assert not answers(port)
+        assert not answers(spotify)
 
     assert "GET /callback 307  completed" in program.output
     assert "code=" not in program.output
@@ -179,7 +179,7 @@ def test_a_signal_stops_it_at_any_point_during_startup_and_during_a_reload(
         time.sleep(1.1 if delay is None else delay)
         status = program.end(signal.SIGTERM if delay == 0 else signal.SIGINT)
     assert status in ({0} if delay is None else {0, -signal.SIGTERM, -signal.SIGINT})
-    wait_until(lambda: is_free(port))
+    wait_until(lambda: not answers(port))
     assert processes_in(clone) == []
 
 
@@ -194,7 +194,7 @@ def test_make_run_works_with_pythonsafepath_and_killing_it_ends_its_servers_too(
         assert visitor.see_id() == "None"
         (child,) = Path(f"/proc/{program.pid}/task/{program.pid}/children").read_text().split()
         os.kill(program.pid if killed == "make" else int(child), signal.SIGKILL)
-        wait_until(lambda: is_free(port), 10)
+        wait_until(lambda: not answers(port), 10)
         program.wait()
     assert processes_in(clone) == []
 
