@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-more interruptions screenshots smoke contract package deploy doctor rotate-key destroy policies bench load faults mutate promises check format lock clean
+.PHONY: help run test test-all test-more test-project interruptions screenshots smoke contract package deploy doctor rotate-key destroy policies bench load faults mutate promises check format lock clean
 
 PORT ?= 5000
 STAGE ?=
@@ -21,7 +21,9 @@ help: ## List these commands
 run: .venv/ready-to-run ## Run the app at http://127.0.0.1:5000; no account needed (PORT=5001 for another port)
 	@exec $(BIN)/python -m local --port "$(PORT)"
 
-QUICK := tests/unit tests/contract tests/faults tests/integration/test_story.py
+QUICK := tests/site tests/unit tests/contract tests/faults tests/integration/test_story.py
+# Their tests run no code of the app in their process, so they add nothing to its coverage.
+TOOLS := local rotation simulator
 
 # Three workers even on two cores: a third of the time, the tests wait.
 test: .venv/ready-to-test ## Run the tests that need no browser and no emulated AWS
@@ -31,11 +33,14 @@ test-all: test test-more ## Run all tests
 
 test-more: .venv/ready .runtime/ready .emulator/ready ## Run what make test leaves out, try more examples, and measure coverage
 	$(BIN)/python -m pytest -n 6 --dist loadfile --no-loadscope-reorder --deep "$(QUICK)" \
-		tests/browser tests/deployment tests/integration tests/unit tests/contract tests/faults
-	$(BIN)/python -m pytest -n 3 -m "not deep" tests/unit tests/faults --cov
+		tests/browser tests/deployment tests/unit tests/contract tests/faults tests/integration
+	$(BIN)/python -m pytest -n 3 -m "not deep" --cov $(TOOLS:%=--ignore=tests/unit/test_%.py) tests/unit tests/faults
 
 interruptions: .venv/ready .emulator/ready ## Kill a deployment, and refuse it a call, at each call to AWS that it makes
 	$(BIN)/python -m pytest --every-call tests/deployment/test_interruptions.py
+
+test-project: .venv/ready ## Check this project's own documents, layout and policies, which your copy may change
+	$(BIN)/python -m pytest -q tests/project
 
 screenshots: .venv/ready ## Take screenshots of every page, and update those in README.md
 	@$(BIN)/python -c "$$NEEDS_CHROMIUM"

@@ -46,7 +46,7 @@ class Address:
 
 def resolve(context: Mapping[str, Any], host: str, own: Sequence[str], *, on_lambda: bool) -> Address:
     """Find the app's own address; on Lambda, from nothing that a client can forge. `context` is the event's
-    requestContext, `host` the Host header, and `own` comes from `config.own_address`.
+    requestContext, `host` the Host header, and `own` is `Settings.own_address`.
 
     Raises:
         ConfigurationError: SPOTIFY_REDIRECT_URI is needed and missing, or is http where visitors use https.

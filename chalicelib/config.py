@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 
 from chalicelib.errors import ConfigurationError
 
@@ -115,7 +116,74 @@ class Config:
         """The KMS key that encrypts kept tokens, by its alias; empty where none are kept."""
         self.accounts_url = read(settings, "SPOTIFY_ACCOUNTS_URL")
         self.api_url = read(settings, "SPOTIFY_API_URL")
-        self.simulator = simulator(settings)
+        self.simulator = Settings(settings).simulator
+
+
+class Settings:
+    """The settings that are supplied, complete or not. Each is parsed once."""
+
+    def __init__(self, supplied: Mapping[str, str]) -> None:
+        """`supplied` are those that are not blank, by their names."""
+        self.supplied = supplied
+
+    @cached_property
+    def complete(self) -> Config:
+        """All settings.
+
+        Raises:
+            ConfigurationError: naming every setting that is missing or unusable.
+        """
+        return Config(self.supplied)
+
+    @cached_property
+    def scope(self) -> str:
+        """The scopes that a login asks for."""
+        return read(self.supplied, "SPOTIFY_SCOPE")
+
+    @cached_property
+    def keeps_access(self) -> bool:
+        """Whether a login keeps access to the user's account."""
+        return bool(read(self.supplied, "TOKENS_KMS_ALIAS"))
+
+    @cached_property
+    def own_address(self) -> Sequence[str]:
+        """Origin and base path of SPOTIFY_REDIRECT_URI; empty where the app derives its own address.
+
+        Raises:
+            ConfigurationError: it is unusable. All other faults are named with it.
+        """
+        uri = read(self.supplied, "SPOTIFY_REDIRECT_URI")
+        parts = _REDIRECT_URI.fullmatch(uri)
+        if uri and not parts:
+            raise ConfigurationError(*faults(self.supplied))
+        return parts.groups() if parts else ()
+
+    @cached_property
+    def simulator(self) -> str:
+        """The origin of the simulator that SPOTIFY_API_URL names, which serves its own pictures; "" with Spotify."""
+        url = read(self.supplied, "SPOTIFY_API_URL")
+        return url if _SIMULATOR.fullmatch(url) else ""
+
+    def frontends(self, own_origin: str) -> Sequence[str]:
+        """The origins of FRONTEND_ORIGINS.
+
+        Raises:
+            ConfigurationError: they are not usable together with the app's own. All other faults are named with it.
+        """
+        listed = read(self.supplied, "FRONTEND_ORIGINS")
+        if not are_usable(listed, own_origin):
+            raise ConfigurationError(*sorted({*faults(self.supplied), "FRONTEND_ORIGINS"}))
+        return split(listed)
+
+    def secret(self, name: str) -> str:
+        """A secret of the site, which `SECRETS` in its brand.py names.
+
+        Raises:
+            ConfigurationError: it is missing.
+        """
+        if name not in self.supplied:
+            raise ConfigurationError(name)
+        return self.supplied[name]
 
 
 def faults(settings: Mapping[str, str]) -> list[str]:
@@ -124,37 +192,6 @@ def faults(settings: Mapping[str, str]) -> list[str]:
     wrong |= {name for name in ENDPOINTS if not _ENDPOINT.fullmatch(settings.get(name, ""))}
     key_id, key = CREDENTIALS  # botocore ignores the second without the first
     return sorted(wrong | {key} if read(settings, key_id) and not read(settings, key) else wrong)
-
-
-def own_address(settings: Mapping[str, str]) -> Sequence[str]:
-    """Origin and base path of SPOTIFY_REDIRECT_URI; empty where the app derives its own address.
-
-    Raises:
-        ConfigurationError: it is unusable. All other faults are named with it.
-    """
-    uri = read(settings, "SPOTIFY_REDIRECT_URI")
-    parts = _REDIRECT_URI.fullmatch(uri)
-    if uri and not parts:
-        raise ConfigurationError(*faults(settings))
-    return parts.groups() if parts else ()
-
-
-def simulator(settings: Mapping[str, str]) -> str:
-    """The origin of the simulator that SPOTIFY_API_URL names, which serves its own pictures; "" with Spotify."""
-    url = read(settings, "SPOTIFY_API_URL")
-    return url if _SIMULATOR.fullmatch(url) else ""
-
-
-def frontends(settings: Mapping[str, str], own_origin: str) -> Sequence[str]:
-    """The origins of FRONTEND_ORIGINS.
-
-    Raises:
-        ConfigurationError: they are not usable together with the app's own. All other faults are named with it.
-    """
-    listed = read(settings, "FRONTEND_ORIGINS")
-    if not are_usable(listed, own_origin):
-        raise ConfigurationError(*sorted({*faults(settings), "FRONTEND_ORIGINS"}))
-    return split(listed)
 
 
 def are_usable(listed: str, own_origin: str) -> bool:

@@ -1,10 +1,10 @@
 """Events that are not requests of the app's REST API: pings, checks by `make doctor`, and requests of other services."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from chalicelib import documents, log, services
+from chalicelib import documents, log
 from chalicelib.errors import LoginError
 
 CHECK = {"source": "make doctor"}
@@ -21,8 +21,6 @@ def respond(
         LoginError: the event holds records, such as messages of a queue, which would be lost if this call succeeded.
     """
     line: dict[str, Any] = {"event": "request", "outcome": "failed", "request_id": secrets.token_hex(8)}
-    if event == CHECK:
-        return check()
     match event:
         case {"Records": _} | {"requestContext": {}}:
             line |= {"status": error.status, "reason": error.reason, "error": bug and log.origin_of(bug)}
@@ -42,10 +40,10 @@ def respond(
     }
 
 
-def check() -> dict[str, Any]:
-    """Do what a login does with AWS, without a user: the reason, detail and settings of what failed, or {}."""
+def check(needed: Callable[[], None]) -> dict[str, Any]:
+    """Check what a login needs. Returns the reason, detail and settings of what failed, or {}."""
     try:
-        services.check()
+        needed()
     except LoginError as failure:
         return {"reason": failure.reason, "detail": failure.detail, "settings": failure.settings}
     return {}

@@ -17,13 +17,19 @@ LIFETIME = 3600
 """Seconds in which the page can be reloaded."""
 
 
-def url(request: Request, seal: Seal, error: errors.LoginError, reference: str) -> str:
+def _seal(request: Request) -> Seal:
+    return Seal(PURPOSE, request.config.secret_keys)
+
+
+def url(request: Request, error: errors.LoginError, reference: str) -> str:
     """The signed URL of the error page of a failed callback."""
     fields = [int(time.time()), error.reason, reference, error.retry_after or 0, request.return_to]
-    return f"{request.address.redirect_uri}?{urlencode({NAME: seal.sign(encode(json.dumps(fields)))})}"
+    return (
+        f"{request.address.redirect_uri}?{urlencode({NAME: _seal(request).sign(encode(json.dumps(fields)))})}"
+    )
 
 
-def read(request: Request, seal: Seal) -> tuple[errors.LoginError, str]:
+def read(request: Request) -> tuple[errors.LoginError, str]:
     """Read the error and its reference from a request's query. Sets the request's `return_to` to that of the login.
 
     Raises:
@@ -31,7 +37,7 @@ def read(request: Request, seal: Seal) -> tuple[errors.LoginError, str]:
         LoginExpired: it was signed more than `LIFETIME` ago.
     """
     values = request.query.get(NAME) or []
-    fields = seal.open(values[0]) if len(values) == 1 else None
+    fields = _seal(request).open(values[0]) if len(values) == 1 else None
     if not fields:
         raise errors.BadRequest
     failed_at, reason, reference, retry_after, request.return_to = json.loads(decode(fields[0]))

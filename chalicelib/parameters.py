@@ -1,7 +1,8 @@
 """Settings kept in SSM Parameter Store, read again every five minutes."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from chalicelib import aws, log
 from chalicelib.deadline import Deadline
@@ -21,8 +22,10 @@ READ_SECONDS = 6.5
 class Parameters:
     """The parameters below one path, by the last part of their names."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, client: Callable[[], Any]) -> None:
+        """`client` returns a client of SSM. It is called within each call, because creating one can take a while."""
         self._path = path.rstrip("/") or "/"
+        self._client = client
         self._values: Mapping[str, str] | None = None
         self._checked = (
             0.0  # epoch seconds: the monotonic clock stands still while Lambda freezes the process
@@ -54,7 +57,7 @@ class Parameters:
         self._checked = time.time()
 
     def _read(self) -> Mapping[str, str]:
-        pages = aws.client("ssm").get_paginator("get_parameters_by_path")
+        pages = self._client().get_paginator("get_parameters_by_path")
         return {
             parameter["Name"].rpartition("/")[2]: parameter["Value"]
             for page in pages.paginate(Path=self._path, WithDecryption=True)

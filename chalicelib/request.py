@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from chalice.app import Request as ChaliceRequest
@@ -10,9 +11,18 @@ from chalice.app import Request as ChaliceRequest
 from chalicelib import address as addresses
 from chalicelib import return_to
 from chalicelib.address import Address
-from chalicelib.config import frontends, own_address
-from chalicelib.cookies import Jar
+from chalicelib.claims import Claims
+from chalicelib.config import Config
+from chalicelib.cookies import Jar, Seal
 from chalicelib.deadline import Deadline
+from chalicelib.errors import ConfigurationError, KeyUnavailable, LoginLoops, LoginRequired
+from chalicelib.login import Attempts
+from chalicelib.process import Process, on_lambda
+from chalicelib.sessions import Sessions, User
+
+if TYPE_CHECKING:
+    from chalicelib.profile import Profile
+    from chalicelib.spotify import Spotify, Tokens
 
 MOVED = "moved"
 """The query parameter of a request that has been redirected to the app's own address."""
@@ -36,22 +46,22 @@ _EXCLUDED = re.compile(r";\s*q=0(\.0*)?\s*(;|$)")
 
 
 class Request:
-    """One request, as the routes need it."""
+    """One request, and what a route needs for it: each part is built once, when it is first used."""
 
-    def __init__(
-        self, received: ChaliceRequest, settings: Mapping[str, str], deadline: Deadline, *, on_lambda: bool
-    ) -> None:
+    def __init__(self, received: ChaliceRequest, process: Process, deadline: Deadline) -> None:
         """Read a request as API Gateway or `chalice local` passes it on.
 
         Raises:
             ConfigurationError, BadRequest: the app's own address is unknown, or FRONTEND_ORIGINS unusable.
         """
+        settings = process.settings(deadline)
         event, context, host = received.to_original_event(), received.context, _header(received, "host")
         self.settings = settings
+        """The settings, whether or not they are complete."""
         self.deadline = deadline
-        self.address = addresses.resolve(context, host, own_address(settings), on_lambda=on_lambda)
+        self.address = addresses.resolve(context, host, settings.own_address, on_lambda=on_lambda())
         """The app's own, whatever address the request was sent to."""
-        self.frontends = frontends(settings, self.address.origin)
+        self.frontends = settings.frontends(self.address.origin)
         """The origins of front ends that may read who is logged in, and that a login may return to."""
         _, self.path = addresses.split_path(context)
         """The path of the route, without the app's base path."""
@@ -64,8 +74,114 @@ class Request:
         self.own, self.foreign = (False, True) if self.asks else origin
         """`own`: this app, a link on a listed front end, or the user caused it. `foreign`: another site did."""
         self._received = received
+        self._process = process
         self.return_to = self._asked_return_to()
         """Where to return to, as it was given; "" for the home page."""
+
+    @cached_property
+    def config(self) -> Config:
+        """The settings, complete.
+
+        Raises:
+            ConfigurationError: naming every setting at fault.
+        """
+        return self.settings.complete
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        """The session of the browser that sent the request. Without a cookie, no setting is needed."""
+        return Sessions(
+            self.jar,
+            lambda: Seal(Sessions.PURPOSE, self.config.secret_keys),
+            lambda: self._process.users(self.config, self.deadline),
+            self.deadline,
+        )
+
+    @cached_property
+    def attempts(self) -> Attempts:
+        """The login attempts of the browser that sent the request."""
+        return Attempts(self.jar, Seal(Attempts.PURPOSE, self.config.secret_keys))
+
+    @cached_property
+    def spotify(self) -> "Spotify":
+        """The client of Spotify, which leaves enough of the request's time to store a login."""
+        return self._process.spotify(self.config, self.deadline)
+
+    @cached_property
+    def user(self) -> User | None:
+        """The logged-in user, or None. Reads the table at most once.
+
+        Raises:
+            UsersUnavailable: the users table did not respond.
+        """
+        return self.sessions.current_user()
+
+    def require_user(self) -> User:
+        """The logged-in user. A visitor who is not logged in is sent to log in, and returns to this page.
+
+        Raises:
+            LoginRequired: no one is logged in. A navigation is redirected to /login; anything else gets this error.
+            LoginLoops: two recent logins returned here without a session.
+            UsersUnavailable: the users table did not respond.
+        """
+        if self.user is None:
+            raise LoginLoops if self.attempts.loops(self.path_and_query) else LoginRequired
+        return self.user
+
+    def access_token(self, scope: str = "", rejected: str = "") -> str:
+        """An access token of the logged-in user, for calls to Spotify's Web API, valid for a minute or more.
+
+        `scope` is one that the call needs. `rejected` is a token that Spotify has rejected with 401: it is refreshed,
+        at most once for each request. If the user has withdrawn consent, that ends the access.
+
+        Raises:
+            AccessEnded: the user must log in again to give access, or has not granted the scope.
+            AccessDelayed: the token must be refreshed, but that failed, or another request is still doing it.
+            LoginRequired, LoginLoops: no one is logged in, or the user has logged out in the meantime.
+            ConfigurationError: TOKENS_KMS_ALIAS is not set, or no login asks for the scope.
+            KeyUnavailable, UsersUnavailable, ClientRefused: KMS, DynamoDB or the client secret failed.
+        """
+        user = self.require_user()
+        if not self.config.tokens_kms_alias:
+            raise ConfigurationError("TOKENS_KMS_ALIAS")
+        if scope and scope not in self.config.scope.split():
+            raise ConfigurationError("SPOTIFY_SCOPE")
+        from chalicelib.tokens import KeptAccess  # noqa: PLC0415 - off by default
+
+        return KeptAccess(partial(self._process.parts, self.config), user, scope, rejected).token()
+
+    def log_in(self, profile: "Profile", tokens: "Tokens") -> tuple[Claims, str]:
+        """Open a session and, with TOKENS_KMS_ALIAS, keep the tokens. Returns the session, and a note for the log.
+
+        A login does not fail because its tokens could not be kept.
+
+        Raises:
+            UsersUnavailable: the users table did not respond; the user may have been stored.
+        """
+        if not self.config.tokens_kms_alias:
+            return self.sessions.open(profile)
+        vault = self._process.vault(self.config, self.deadline)
+        try:
+            sealed = vault.seal(profile.account_key, tokens)
+        except (KeyUnavailable, ConfigurationError) as failure:
+            session, note = self.sessions.open(profile, None)
+            return session, f"access_not_kept {failure.detail} {note}".rstrip()
+        opened = self.sessions.open(profile, sealed)
+        vault.remember(profile.account_key, sealed, tokens)
+        return opened
+
+    def log_out(self) -> Claims | None:
+        """Erase the user, clear the cookie, forget the access token. Returns the session, if it was live until now.
+
+        Raises:
+            UsersUnavailable: the users table did not respond, though it may have erased the user; the cookie stays.
+        """
+        try:
+            return self.sessions.close()
+        finally:
+            claimed = self.sessions.claimed
+            if claimed and self.config.tokens_kms_alias:
+                self._process.memory.forget(claimed.account_key)
 
     @property
     def return_to_refused(self) -> bool:

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 NAME = "return_to"
 """The query parameter of `/login` and `/logout`."""
 
-_TEXT = re.compile(r"[!#-;=?-\[\]-~]{1,512}")  # printable ASCII, but space, ", <, > and \
+_TEXT = re.compile(r"[!#-;=?-\[\]-~]{1,512}")  # printable ASCII except space, ", <, > and \
 _PATH, _QUERY, _FRAGMENT = (
     str.maketrans({character: f"%{ord(character):02X}" for character in encoded})
     for encoded in ("^`{|}", "'", "`")

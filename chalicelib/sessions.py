@@ -4,6 +4,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import astuple, dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from chalicelib.claims import DAY, Claims
@@ -51,6 +52,7 @@ class Sessions:
         self._users = users
         self._deadline = deadline
 
+    @cached_property
     def claimed(self) -> Claims | None:
         """The session that the cookie claims, if this app signed it and it has not expired."""
         value = self._jar.get(COOKIE)
@@ -66,7 +68,7 @@ class Sessions:
         Raises:
             UsersUnavailable: the users table did not respond.
         """
-        session = self.claimed()
+        session = self.claimed
         if session is None:
             return None
         found = self._users().find(session)
@@ -86,7 +88,7 @@ class Sessions:
         Raises:
             UsersUnavailable: the users table did not respond; the user may have been stored.
         """
-        before = self.claimed()
+        before = self.claimed
         same_user = before is not None and before.account_key == profile.account_key
         login_id = self._users().remember(profile, before if same_user else None, tokens)
         now = int(time.time())
@@ -105,7 +107,7 @@ class Sessions:
         Raises:
             UsersUnavailable: the users table did not respond; the cookie stays.
         """
-        session = self.claimed()
+        session = self.claimed
         live = session is not None and self._users().forget(session)
         if self._jar.names(COOKIE):
             self._jar.clear(COOKIE)

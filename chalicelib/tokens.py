@@ -40,7 +40,7 @@ FAILURES = (errors.SpotifyError, errors.AccessDelayed, errors.KeyUnavailable, er
 """Failures after which a later attempt can succeed."""
 
 LATEST_SECONDS = 120
-"""A lease or pause that would end later than this from now is none of this app's, and does not count."""
+"""This app writes no lease or pause that ends later than this from now. One that does is ignored."""
 
 _STANDS = "tokens = :tokens AND login_id = :login_id"
 _TAKE = Update(
@@ -194,7 +194,7 @@ class KeptAccess:
 
 
 def _in(seconds: int) -> str:
-    """The time in so many seconds, in epoch microseconds."""
+    """Now plus `seconds`, in epoch microseconds."""
     return str(time.time_ns() // 1000 + seconds * 10**6)
 
 

@@ -39,7 +39,7 @@ class Found(NamedTuple):
 
 
 class Users:
-    """The users who are logged in somewhere, by account key. Every call ends with the deadline.
+    """The users with a session, by account key. Every call ends with the deadline.
 
     All methods raise UsersUnavailable if DynamoDB did not respond. What they write may have been written.
     """

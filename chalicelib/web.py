@@ -5,7 +5,7 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
@@ -16,10 +16,10 @@ from chalice import Chalice, Response
 from chalice.app import CaseInsensitiveMapping, ChaliceViewError
 from chalice.app import Request as ChaliceRequest
 
-from chalicelib import documents, errors, events, failure, log, pages, services
-from chalicelib.config import simulator
+from chalicelib import documents, errors, events, failure, log, pages
 from chalicelib.deadline import Deadline
 from chalicelib.errors import LoginError
+from chalicelib.process import Process
 from chalicelib.request import ASK, CALLBACK, MOVED, Request, is_prefetch, wants_json
 
 HEADERS = {
@@ -57,9 +57,15 @@ class Result(NamedTuple):
     content_type: str = HTML
 
 
-def page(html: str) -> Result:
-    """Respond with a page."""
-    return Result(200, html)
+def page(html: str, allow: Mapping[str, Iterable[str]] | None = None) -> Result:
+    """Respond with a page. `allow` has what it uses besides, such as {"script-src": [pages.hash_of(SCRIPT)]}.
+
+    Raises:
+        ValueError: see `pages.content_security_policy`.
+    """
+    return Result(
+        200, html, {"Content-Security-Policy": pages.content_security_policy(allow)} if allow else {}
+    )
 
 
 def ask_first(request: Request, html: str) -> Result:
@@ -107,20 +113,50 @@ class App(Chalice):
     def __init__(self, **options: Any) -> None:
         name = json.loads(CONFIG.read_bytes())["app_name"] if CONFIG.exists() else "app"
         super().__init__(name, **options)
-        self.register_middleware(around, "http")
+        self.process = Process()
+        self.register_middleware(self.around, "http")
 
     def __call__(self, event: Any, context: Any) -> Any:
         """Handle an event of Lambda. One that is not a request of our REST API gets the response of `events`."""
+        if event == events.CHECK:
+            return events.check(self.process.check)
         match event:
             case {"requestContext": {"resourcePath": str(path), "httpMethod": str()}} if path in self.routes:
-                _current.set(None)
+                _current.set((None, self.process))
                 try:
                     return super().__call__({**_ABSENT, **event}, context)
                 except Exception as bug:  # noqa: BLE001 - an odd event, or a body that is not JSON
-                    if received := _current.get():
-                        return around(received, partial(_raise, bug)).to_dict()
+                    if received := _current.get()[0]:
+                        return self.around(received, partial(_raise, bug)).to_dict()
                     return events.respond(event, LoginError(), {**HEADERS, **HSTS}, bug)
         return events.respond(event, errors.NotRestApi(), {**HEADERS, **HSTS})
+
+    def around(self, received: ChaliceRequest, get_response: Callable[[Any], Response]) -> Response:
+        """Chalice's middleware, for routes with and without `view`.
+
+        It adds our headers. The errors that Chalice itself responds with become pages or problem documents. The
+        Content-Type of a GET without a body is dropped, because Chalice would respond with 415: WebKit keeps it after a
+        form is sent.
+        """
+        started = time.monotonic()
+        if received.method == "GET" and not received.to_original_event()["body"]:
+            sent = {name: value for name, value in received.headers.items() if name != "content-type"}
+            received.headers = CaseInsensitiveMapping(sent)
+        _current.set((received, self.process))
+        ours = {**HEADERS, **(HSTS if received.context.get("domainName") else {})}
+        error: Exception | None
+        try:
+            response = get_response(received)
+            error, headers = _error_of_chalice(response), _merged(_with_vary(response.headers), ours)
+        except Exception as bug:  # noqa: BLE001 - as in a view: an owner's middleware, or ChaliceUnhandledError
+            response, error, headers = Response(""), bug, {}
+        if error:
+            response = _respond(
+                partial(_raise, error), "request", received, self.process, moves=False, started=started
+            )
+            headers = _merged(_merged(response.headers, ours), headers)
+        empty = b"" if isinstance(response.body, bytes) else ""
+        return Response(empty if received.method == "HEAD" else response.body, headers, response.status_code)
 
 
 def view(event: str, *, moves: bool = True) -> Callable[[Route], Callable[..., Response]]:
@@ -137,37 +173,11 @@ def view(event: str, *, moves: bool = True) -> Callable[[Route], Callable[..., R
     def decorate(route: Route) -> Callable[..., Response]:
         @functools.wraps(route)
         def respond(**parameters: str) -> Response:
-            return _respond(partial(route, **parameters), event, _current.get(), moves=moves)
+            return _respond(partial(route, **parameters), event, *_current.get(), moves=moves)
 
         return respond
 
     return decorate
-
-
-def around(received: ChaliceRequest, get_response: Callable[[Any], Response]) -> Response:
-    """Chalice's middleware, for routes with and without `view`.
-
-    It adds our headers. The errors that Chalice itself responds with become pages or problem documents. The
-    Content-Type of a GET without a body is dropped, because Chalice would respond with 415: WebKit keeps it after a
-    form is sent.
-    """
-    started = time.monotonic()
-    if received.method == "GET" and not received.to_original_event()["body"]:
-        sent = {name: value for name, value in received.headers.items() if name != "content-type"}
-        received.headers = CaseInsensitiveMapping(sent)
-    _current.set(received)
-    ours = {**HEADERS, **(HSTS if received.context.get("domainName") else {})}
-    error: Exception | None
-    try:
-        response = get_response(received)
-        error, headers = _error_of_chalice(response), _merged(_with_vary(response.headers), ours)
-    except Exception as bug:  # noqa: BLE001 - as in a view: an owner's middleware, or ChaliceUnhandledError
-        response, error, headers = Response(""), bug, {}
-    if error:
-        response = _respond(partial(_raise, error), "request", received, moves=False, started=started)
-        headers = _merged(_merged(response.headers, ours), headers)
-    empty = b"" if isinstance(response.body, bytes) else ""
-    return Response(empty if received.method == "HEAD" else response.body, headers, response.status_code)
 
 
 def _error_of_chalice(response: Response) -> LoginError | None:
@@ -200,12 +210,18 @@ def _with_vary(headers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _respond(
-    route: Route, event: str, received: Any, *, moves: bool, started: float | None = None
+    route: Route,
+    event: str,
+    received: Any,
+    process: Process,
+    *,
+    moves: bool,
+    started: float | None = None,
 ) -> Response:
     """Call a route, log the result, and turn it into Chalice's response."""
     started, request, reference = started or time.monotonic(), None, _reference(received)
     try:
-        request = _read(received)
+        request = _read(received, process)
         if request.path == CALLBACK and failure.NAME in request.query:
             result = _failed_callback(request, received)
         else:
@@ -233,11 +249,10 @@ def _reference(received: ChaliceRequest) -> str:
     return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
 
 
-def _read(received: ChaliceRequest) -> Request:
+def _read(received: ChaliceRequest, process: Process) -> Request:
     if is_prefetch(received):
         raise errors.Prefetched
-    deadline = Deadline()
-    return Request(received, services.settings(deadline), deadline, on_lambda=services.on_lambda())
+    return Request(received, process, Deadline())
 
 
 def _failure(
@@ -252,19 +267,19 @@ def _failure(
     if error.settings:
         line["event"] = "configuration"
     if request and error.security:
-        line["source"] = log.source(request.source_ip, services.config(request).secret_keys[-1])
+        line["source"] = log.source(request.source_ip, request.config.secret_keys[-1])
     if error.asks_to_log_in or isinstance(error, errors.Prefetched):
         line = {}
     if request and request.exposes_a_code:
         with suppress(errors.ConfigurationError):
-            url = failure.url(request, services.failure_seal(request), error, reference)
+            url = failure.url(request, error, reference)
             return Result(307, "", {"Location": url}, {"status": error.status, **line})
     return _shown(error, reference, request, received)._replace(line=line)
 
 
 def _failed_callback(request: Request, received: ChaliceRequest) -> Result:
     """Show the failure of a callback that has been redirected here, and has been logged."""
-    error, reference = failure.read(request, services.failure_seal(request))
+    error, reference = failure.read(request)
     return _shown(error, reference, request, received)
 
 
@@ -279,9 +294,10 @@ def _shown(error: LoginError, reference: str, request: Request | None, received:
 def _response(result: Result, request: Request | None) -> Response:
     https = request is not None and request.address.secure
     headers: dict[str, Any] = {**(HSTS if https else {}), "Content-Type": result.content_type}
-    if request and (origin := simulator(request.settings)):
-        headers["Content-Security-Policy"] = pages.content_security_policy(origin)
     headers |= result.headers
+    if request and (origin := request.settings.simulator):
+        policy = headers.get("Content-Security-Policy", HEADERS["Content-Security-Policy"])
+        headers["Content-Security-Policy"] = re.sub("img-src [^;]*", rf"\g<0> {origin}", policy)
     if request and request.frontend and result.content_type != HTML:
         headers |= {
             "Access-Control-Allow-Origin": request.frontend,

@@ -32,13 +32,18 @@ from typing import Any
 
 import chalice.app
 
+from chalicelib import branding
+from chalicelib.site import brand
 from deploy import PROJECT, descriptions, roots
 from deploy.stage import Problem, Stage, Stop
 
 BUILDS = PROJECT / ".package"
 
-EXPORT = ("app.py", "chalicelib/**/*.py", "chalicelib/**/*.html", "chalicelib/**/*.css", ".chalice/*.json")
-"""The files of this project that are deployed. All others in the working tree are ignored, as are hidden ones."""
+EXPORT = ("app.py", "chalicelib/**/*", ".chalice/*.json")
+"""The files of this project that are deployed. All others are ignored, and so are bytecode and hidden files."""
+
+TEXT = {".py", ".html", ".css", ".svg", ".json"}
+"""The suffixes of files that must be UTF-8."""
 
 BOTOCORE = ("botocore", "jmespath", "python-dateutil", "six")
 """The AWS client with its dependencies. Lambda has them too: with every service, in versions that AWS chooses."""
@@ -59,7 +64,13 @@ TASK_ROOT = "/var/task"
 
 
 def bundle(stage: str, build: Path) -> None:
-    """Create, in the folder `build`, the project that Chalice packages and deploys as `stage`."""
+    """Create, in the folder `build`, the project that Chalice packages and deploys as `stage`.
+
+    Raises:
+        Stop: the brand is unusable or hard to read, or a file is.
+    """
+    if faults := branding.faults(brand) or branding.illegible(brand):
+        raise Stop(*(Problem(fault, "Correct it in chalicelib/site/.") for fault in faults))
     shutil.rmtree(build, ignore_errors=True)
     for path, content in _sources():
         _write(build / path, content)
@@ -110,11 +121,12 @@ def _sources() -> Iterator[tuple[Path, bytes]]:
     """
     for path in chain.from_iterable(map(PROJECT.glob, EXPORT)):
         inside = path.relative_to(PROJECT)
-        if any(part.startswith(".") for part in inside.parts[1:]):
+        if path.is_dir() or any(part.startswith((".", "__pycache__")) for part in inside.parts[1:]):
             continue
         try:
             content = path.read_bytes()
-            content.decode()
+            if path.suffix in TEXT:
+                content.decode()
         except (OSError, UnicodeError) as failure:
             reason = getattr(failure, "strerror", "it is not UTF-8")
             raise Stop(Problem(f"Could not read {inside}: {reason}.", "Correct or delete it.")) from None

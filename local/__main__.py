@@ -13,7 +13,8 @@ import threading
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
-from chalicelib import config
+from chalicelib import branding, config
+from chalicelib.site import brand
 from deploy import PROJECT
 from local import secret_key
 from local.port import HOST, another, answers
@@ -68,12 +69,13 @@ def main() -> int:
 
     problem = _port_problem(named)
     environment = {} if problem else _environment()
-    problem = problem or _problem(environment, int(named))
+    problem = problem or _problem(environment, int(named)) or _brand_problem()
     if problem:
         print(problem, file=sys.stderr)
         return 2
     port = int(named)
     notes = [_provide_spotify(environment, port), *_scope_note(environment), _provide_aws(environment)]
+    notes += [f"Brand:     {note}" for note in branding.illegible(brand)]
     if stop.is_set():
         return 0
     command = [sys.executable, "-m", "local.server", "--host", HOST, "--port", str(port)]
@@ -117,13 +119,18 @@ def _problem(environment: Mapping[str, str], port: int) -> str:
     settings = {**settings, **(SIMULATED if missing else {})}
     faults, origin, path = config.faults(settings), f"http://{HOST}:{port}", ""
     if "SPOTIFY_REDIRECT_URI" not in faults:
-        origin, path = config.own_address(settings) or (origin, path)
+        origin, path = config.Settings(settings).own_address or (origin, path)
     if not config.are_usable(config.read(settings, "FRONTEND_ORIGINS"), origin):
         faults = sorted({*faults, "FRONTEND_ORIGINS"})
     host = re.sub(r":\d+$", "", origin)
     return "\n\n".join(
         [*_unreachable(origin, path, port), *(_fault(name, settings, host) for name in faults)]
     )
+
+
+def _brand_problem() -> str:
+    """Why the pages cannot use chalicelib/site/, and what to do about it; empty if they can."""
+    return "\n".join(f"In chalicelib/site/: {fault}" for fault in branding.faults(brand))
 
 
 def _fault(name: str, settings: Mapping[str, str], host: str) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import chalice.cli
 import chalice.cli.filewatch.stat as watcher
@@ -24,7 +25,7 @@ from local.port import another
 EVENTS, BUGS = "spotify-login.events", "spotify-login.bugs"
 """The app's loggers."""
 
-SOURCES = {".py", ".html", ".css"}
+SOURCES = {".py", ".html", ".css", ".svg", ".png"}
 """The suffixes of the app's own files."""
 
 
@@ -45,6 +46,16 @@ class AppFiles(OSUtils):
             return float(super().mtime(path))
         except OSError:
             return 0.0
+
+
+class Routes(chalice.local.RouteMatcher):
+    """Chalice's routes, with the parameters of the path decoded as API Gateway decodes them."""
+
+    def match_route(self, url: str) -> chalice.local.MatchResult:
+        """Find the route of a URL."""
+        found = super().match_route(url)
+        decoded = {name: unquote(value) for name, value in found.captured.items()}
+        return found._replace(captured=decoded)
 
 
 class Server(chalice.local.ThreadedHTTPServer):
@@ -146,6 +157,7 @@ def main() -> None:
     """Run `chalice local` with this program's arguments."""
     watcher.OSUtils = AppFiles  # type: ignore[attr-defined]
     chalice.local.LocalDevServer.__init__.__defaults__ = (Handler, Server)  # for handler_cls and server_cls
+    chalice.local.RouteMatcher = Routes  # type: ignore[misc]
     threading.excepthook = _explain
     if "MAKE_RUN" in os.environ:
         threading.Thread(target=_exit_with_parent, daemon=True).start()

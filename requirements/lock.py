@@ -23,6 +23,9 @@ INCLUDES = {
 }
 """The lists that each list includes. A list is named after its extra in pyproject.toml."""
 
+SITE = HERE.parent / "chalicelib" / "site" / "requirements.in"
+"""The libraries of the site, which are deployed with those of the app."""
+
 APART = "emulator.txt"
 """The list whose versions may differ from those of the others."""
 
@@ -64,10 +67,19 @@ def transitively(included: Iterable[str]) -> set[str]:
     return {*included}.union(*(transitively(INCLUDES[name]) for name in included))
 
 
+def requirements() -> dict[str, list[str]]:
+    """What each list must contain, without what it includes."""
+    project = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = (line.partition("#")[0].strip() for line in SITE.read_text(encoding="utf-8").splitlines())
+    return {
+        **project["optional-dependencies"],
+        "../requirements": [*project["dependencies"], *filter(None, lines)],
+    }
+
+
 def main() -> None:
     """Write all lists."""
-    project = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    named = {**project["optional-dependencies"], "../requirements": project["dependencies"]}
+    named = requirements()
     needed: dict[str, list[str]] = {}
     for name, included in INCLUDES.items():
         needed[name] = sum((needed[other] for other in included), named[name.removesuffix(".txt")])

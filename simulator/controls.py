@@ -11,10 +11,12 @@ from flask import Blueprint, abort, jsonify, request
 
 from simulator.failures import Failure, Failures
 from simulator.grants import Grant, Grants
+from simulator.library import Library
+from simulator.music import BY_URI
 from simulator.pictures import picture
 
 
-def create_controls(grants: Grants, failures: Failures, asked: list[str]) -> Blueprint:
+def create_controls(grants: Grants, failures: Failures, library: Library, asked: list[str]) -> Blueprint:
     """Create the endpoints under /_simulator. `asked` names the endpoint of each request so far."""
     controls = Blueprint("controls", __name__, url_prefix="/_simulator")
     controls.add_url_rule("/pictures/<name>.svg", view_func=picture)
@@ -47,6 +49,13 @@ def create_controls(grants: Grants, failures: Failures, asked: list[str]) -> Blu
     def expire() -> Any:
         """Expire the access tokens of a user, or of all users."""
         grants.expire(_belongs_to(request.form.get("user_id")))
+        return "", 204
+
+    @controls.post("/play")
+    def play() -> Any:
+        """Begin to play a track as a user, or stop if the URI is not one of a track."""
+        with library.lock:
+            library.play(request.form["user_id"], BY_URI.get(request.form["uri"]))
         return "", 204
 
     @controls.post("/fail")

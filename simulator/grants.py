@@ -20,7 +20,6 @@ TOKEN_SECONDS = 3600
 class Grant:
     """What a user has agreed to. Two grants are never equal, even if the user agreed to the same twice."""
 
-    client_id: str
     redirect_uri: str
     scope: str
     code_challenge: str
@@ -59,6 +58,12 @@ class Grants:
         self._refresh_tokens: dict[str, Grant] = {}
         self._refreshes: Counter[str] = Counter()
         self._lock = threading.Lock()
+
+    def granted(self, user_id: str) -> set[str]:
+        """The scopes that a user has agreed to, and not withdrawn. A token holds only those of its own login."""
+        with self._lock:
+            valid = [grant for grant in self._grants if grant not in self._withdrawn]
+        return {scope for grant in valid if grant.user_id == user_id for scope in grant.scope.split()}
 
     def give_code(self, grant: Grant) -> str:
         """Issue a code."""

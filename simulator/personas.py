@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from flask import request
+from flask import Response, request
 
 Profile = dict[str, Any]
 Headers = Mapping[str, str]
@@ -31,13 +31,17 @@ NEEDS = {
 
 @dataclass(frozen=True)
 class Reply:
-    """A response of GET /v1/me."""
+    """A response of the Web API."""
 
     status: int
     headers: Headers
     body: str
     ends_consent: bool = False
     """Whether the user withdraws consent right after this response."""
+
+    def response(self) -> Response:
+        """The response in Flask's form."""
+        return Response(self.body, self.status, dict(self.headers))
 
 
 Me = Callable[[str, Collection[str]], Reply]
@@ -55,11 +59,14 @@ class Persona:
     me: Me
     face: str = ""
     """The name of a person's picture on the consent page; empty for a failure."""
+    calls: Me | None = None
+    """The response to every other call; None if it is the one of GET /v1/me, unless that succeeds."""
 
 
 def _shown(profile: Profile) -> Me:
     def me(user_id: str, scopes: Collection[str]) -> Reply:
-        own = {**profile, **_identity(user_id)} if user_id != profile["id"] else profile
+        other = {**_user(user_id, user_id, f"account-of-{user_id}"), "images": profile["images"]}
+        own = {**profile, **other} if user_id != profile["id"] else profile
         hidden = {field for field, scope in NEEDS.items() if scope not in scopes}
         shown = {field: value for field, value in own.items() if field not in hidden}
         if shown["images"]:
@@ -70,12 +77,16 @@ def _shown(profile: Profile) -> Me:
     return me
 
 
-def _identity(user_id: str) -> Profile:
+def _user(user_id: str, name: str, account_id: str) -> Profile:
+    """The profile of a user without a picture, as an app in development mode receives it."""
     return {
-        "account_id": f"account-of-{user_id}",
-        "id": user_id,
-        "display_name": user_id,
+        "account_id": account_id,
+        "display_name": name,
+        "external_urls": {"spotify": f"https://open.spotify.com/user/{user_id}"},
         "href": f"https://api.spotify.com/v1/users/{user_id}",
+        "id": user_id,
+        "images": [],
+        "type": "user",
         "uri": f"spotify:user:{user_id}",
     }
 
@@ -102,42 +113,16 @@ def _withdrawn_after(then: Me) -> Me:
 
 
 PREMIUM: Profile = {
-    "account_id": "7h3pr3m1uml1573n3r0000",
+    **_user("pia.premium", "Pia Premium", "7h3pr3m1uml1573n3r0000"),
     "country": "SE",
-    "display_name": "Pia Premium",
     "email": "pia@example.com",
     "explicit_content": {"filter_enabled": False, "filter_locked": False},
-    "external_urls": {"spotify": "https://open.spotify.com/user/pia.premium"},
     "followers": {"href": None, "total": 42},
-    "href": "https://api.spotify.com/v1/users/pia.premium",
-    "id": "pia.premium",
     "images": [{"height": 300, "url": "pia.svg", "width": 300}],
     "product": "premium",
-    "type": "user",
-    "uri": "spotify:user:pia.premium",
 }
-
-DEVELOPMENT: Profile = {
-    "account_id": "d3v3l0pm3n7m0d3u53r000",
-    "display_name": "Deva Development",
-    "external_urls": {"spotify": "https://open.spotify.com/user/31deva"},
-    "href": "https://api.spotify.com/v1/users/31deva",
-    "id": "31deva",
-    "images": [],
-    "type": "user",
-    "uri": "spotify:user:31deva",
-}
-
-WITHDRAWN: Profile = {
-    **DEVELOPMENT,
-    "account_id": "w17hdr4wnc0n53n7000000",
-    "display_name": "Will Withdraw",
-    "external_urls": {"spotify": "https://open.spotify.com/user/31wi"},
-    "href": "https://api.spotify.com/v1/users/31wi",
-    "id": "31wi",
-    "uri": "spotify:user:31wi",
-}
-
+DEVELOPMENT = _user("31deva", "Deva Development", "d3v3l0pm3n7m0d3u53r000")
+WITHDRAWN = _user("31wi", "Will Withdraw", "w17hdr4wnc0n53n7000000")
 ODD: Profile = {
     "id": "<b>\"'&#?/%+ 🎧",
     "display_name": "</p><script>alert(1)</script> \u202eeht rewop fo gnis\u202c 👩‍🎤",
@@ -162,8 +147,11 @@ RATE_TEXT = "API rate limit exceeded"
 FACES = {"premium": "pia", "development": "deva", "odd": "odd"}
 """The pictures of the personas that are people. The others are failures and delays."""
 
+CALLS = {"busy": _error(429, RATE_TEXT, {"Retry-After": "5"}), "failing": _always(503, HTML, GATEWAY_HTML)}
+"""The responses of personas whose logins succeed, and whose later calls fail."""
+
 PERSONAS: Mapping[str, Persona] = {
-    slug: Persona(name, description, user_id, me, FACES.get(slug, ""))
+    slug: Persona(name, description, user_id, me, FACES.get(slug, ""), CALLS.get(slug))
     for slug, name, description, user_id, me in (
         ("premium", "Pia Premium", "A Premium subscriber with a complete profile", "pia.premium", _shown(PREMIUM)),
         ("development", "Deva Development", "As an app in development mode sees a user: no e-mail address, country or subscription", "31deva", _shown(DEVELOPMENT)),
@@ -174,6 +162,8 @@ PERSONAS: Mapping[str, Persona] = {
         ("no-premium", "Owner without Premium", "Spotify rejects every user, because the app's owner has no Premium subscription (403)", "31no", _always(403, TEXT, PREMIUM_TEXT)),
         ("rate-limited", "Rate limited", "Spotify tells the app to wait for five seconds (429 with Retry-After)", "31ra", _error(429, RATE_TEXT, {"Retry-After": "5"})),
         ("rate-limited-hour", "Rate limited for an hour", "Spotify tells the app to wait for an hour (429 with Retry-After)", "31rh", _error(429, RATE_TEXT, {"Retry-After": "3600"})),
+        ("busy", "Rate limited after the login", "The login works, but Spotify tells the app to wait for five seconds at every other call (429 with Retry-After)", "31bu", _shown(DEVELOPMENT)),
+        ("failing", "Down after the login", "The login works, but Spotify fails with an HTML page at every other call (503)", "31fa", _shown(DEVELOPMENT)),
         ("quota", "Over quota", "The app has used up its quota (429 QUOTA_EXCEEDED without Retry-After)", "31qu", _error(429, "Too many requests", reason="QUOTA_EXCEEDED")),
         ("down", "Spotify down", "Spotify fails with an empty response (500)", "31do", _always(500, {}, "")),
         ("gateway", "Bad gateway", "Spotify fails with an HTML page (502)", "31ga", _always(502, HTML, GATEWAY_HTML)),

@@ -46,9 +46,17 @@ PICTURES: Mapping[str, str] = {
 """SVG by name."""
 
 
+_COVER = """<svg xmlns="http://www.w3.org/2000/svg" width="640" height="640" viewBox="0 0 96 96">
+<rect width="96" height="96" fill="hsl({0} 45% 55%)"/><circle cx="48" cy="60" r="30" fill="hsl({0} 60% 80%)"/>
+</svg>"""
+
+
 def picture(name: str) -> Response:
-    """Return a picture. Pages of other origins, such as the app's, can show it."""
-    if name not in PICTURES:
+    """Return a picture: a face, or the cover of a number. Pages of other origins, such as the app's, can show it."""
+    kind, _, number = name.partition("-")
+    is_cover = kind == "cover" and number.isdecimal() and len(number) < 3
+    if name not in PICTURES and not is_cover:
         abort(404)
+    text = _COVER.format(int(number) * 36) if is_cover else PICTURES[name]
     headers = {"Cache-Control": "public, max-age=86400", "Cross-Origin-Resource-Policy": "cross-origin"}
-    return Response(PICTURES[name], headers=headers, mimetype="image/svg+xml")
+    return Response(text, headers=headers, mimetype="image/svg+xml")

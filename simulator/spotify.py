@@ -14,6 +14,7 @@ from flask import Flask, jsonify, redirect, render_template, request
 from simulator.controls import create_controls
 from simulator.failures import ORDINARY, Failures
 from simulator.grants import TOKEN_SECONDS, Grant, Grants, Tokens
+from simulator.library import Library
 from simulator.personas import PERSONAS
 from simulator.web_api import create_web_api
 
@@ -26,6 +27,10 @@ app-remote-control streaming
 """
 SCOPES = frozenset(_SCOPES.split())
 """The scopes that an app created in 2026 can request. Spotify rejects a request with any other scope."""
+
+PKCE = ("code_challenge", "code_challenge_method")
+PARAMETERS = ("client_id", "response_type", "redirect_uri", "scope", "state", *PKCE)
+"""The parameters of an authorization request that the simulator reads."""
 
 LITERALS = ("127.0.0.1", "::1")
 CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -82,8 +87,9 @@ def create_app(application: Application) -> Flask:
     app = Flask(__name__)
     grants = Grants(rotates=application.rotates)
     failures, asked = Failures(), list[str]()
-    app.register_blueprint(create_web_api(grants))
-    app.register_blueprint(create_controls(grants, failures, asked))
+    library = Library()
+    app.register_blueprint(create_web_api(grants, library))
+    app.register_blueprint(create_controls(grants, failures, library, asked))
 
     @app.before_request
     def count() -> None:
@@ -108,6 +114,7 @@ def create_app(application: Application) -> Flask:
             scopes=query["scope"].split(),
             personas=PERSONAS,
             decision=f"/authorize?{request.query_string.decode()}",
+            granted={slug: grants.granted(persona.user_id) for slug, persona in PERSONAS.items()},
         )
 
     @app.post("/authorize")
@@ -120,15 +127,10 @@ def create_app(application: Application) -> Flask:
         persona = request.form.get("persona", "premium")
         if persona not in PERSONAS:
             raise Refused(f"Unknown persona: {persona}")
+        refused = request.form.getlist("refused")
         user_id = request.form.get("user_id", "").strip() or PERSONAS[persona].user_id
-        grant = Grant(
-            application.client_id,
-            query["redirect_uri"],
-            query["scope"],
-            query["code_challenge"],
-            persona,
-            user_id,
-        )
+        agreed = " ".join(scope for scope in query["scope"].split() if scope not in refused)
+        grant = Grant(query["redirect_uri"], agreed, query["code_challenge"], persona, user_id)
         return _back(query["redirect_uri"], {"code": grants.give_code(grant), **state})
 
     @app.post("/api/token")
@@ -154,20 +156,11 @@ def _authorization_request(application: Application) -> dict[str, str]:
     Raises:
         Refused: with the text that Spotify shows.
     """
-    names = (
-        "client_id",
-        "response_type",
-        "redirect_uri",
-        "scope",
-        "state",
-        "code_challenge",
-        "code_challenge_method",
-    )
-    query = {name: request.args.get(name, "") for name in names}
+    query = {name: request.args.get(name, "") for name in PARAMETERS}
     wrong_uri = application.refuses(query["redirect_uri"])
-    uses_pkce = bool(query["code_challenge"] or query["code_challenge_method"])
+    uses_pkce = any(query[name] for name in PKCE)
     for wrong, text in (
-        (any(len(request.args.getlist(name)) > 1 for name in names), "Duplicate parameter"),
+        (any(len(request.args.getlist(name)) > 1 for name in PARAMETERS), "Duplicate parameter"),
         (not query["client_id"], "Missing required parameter: client_id"),
         (query["client_id"] != application.client_id, "INVALID_CLIENT: Invalid client"),
         (not query["response_type"], "Missing required parameter: response_type"),

@@ -126,9 +126,7 @@ def aws(
     for variable, value in own.items():
         monkeypatch.setenv(variable, value)
     service.faults.clear()
-    table = Table()
-    for item in table.items():
-        table.delete(item["account_id"]["S"])
+    Table().clear()
     return service
 
 

@@ -3,34 +3,56 @@
 import base64
 import hashlib
 import re
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
 from markupsafe import Markup
 
+from chalicelib import branding
 from chalicelib.address import Address
 from chalicelib.errors import LoginError
 from chalicelib.profile import PICTURE_ORIGINS, Profile
 from chalicelib.request import Request
 from chalicelib.sessions import User
+from chalicelib.site import brand
 
 HERE = Path(__file__).parent
 
-STYLE = (HERE / "style.css").read_text(encoding="utf-8")
-_STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+if _faults := branding.faults(brand):
+    raise ValueError(" ".join(_faults))
+
+
+def _colours(scheme: str) -> str:
+    return " ".join(f"--{name}: {colour};" for name, colour in brand.COLOURS[scheme].items())
+
+
+def hash_of(text: str) -> str:
+    """The source with which a content security policy allows one inline script or style (CSP Level 3)."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+FRAME = (
+    f":root {{ {_colours('light')} }}\n"
+    f"@media (prefers-color-scheme: dark) {{ :root {{ {_colours('dark')} }} }}\n"
+    + (HERE / "frame.css").read_text(encoding="utf-8")
+)
+"""The style of every page: colours, font, header and footer."""
+
+STYLE, SITE_STYLE = ((folder / "style.css").read_text(encoding="utf-8") for folder in (HERE, branding.SITE))
+"""The styles of our pages, and of the site's own."""
 
 SPOTIFY_APPS = "https://www.spotify.com/account/apps/"
 """Where users withdraw what they have granted to apps."""
 
-WELCOME, WHY = "Log in with your Spotify account", "Spotify asks you first, and you can say no."
 ENDED = "Your session has ended"
 WHY_ENDED = "This site no longer has it. To continue, log in again."
 
 KEEPS = "It keeps access to your account, encrypted, until you log out, or for at most 30 days."
 KEEPS_NOT = "It keeps no access to your account."
 
-DESCRIBED = Markup('<meta name="description" content="Log in to this site with your Spotify account.">')
+DESCRIBED = Markup('<meta name="description" content="{}">')
 UNLISTED = Markup('<meta name="robots" content="noindex">')
 
 LINKS = {
@@ -59,13 +81,45 @@ FIELDS = {
 """The fields of a profile, in words."""
 
 
-def content_security_policy(*pictures: str) -> str:
-    """Allow only our style sheet, the empty icon, Spotify's pictures, and those of other origins (CSP Level 3)."""
-    return (
-        f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; "
-        f"img-src data: {' '.join((*PICTURE_ORIGINS, *pictures))}; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'"
-    )
+POLICY = {
+    "default-src": ("'none'",),
+    "style-src": tuple(map(hash_of, (FRAME, STYLE, SITE_STYLE))),
+    "img-src": ("data:", *PICTURE_ORIGINS),
+    **dict.fromkeys(("base-uri", "form-action", "frame-ancestors", "object-src"), ("'none'",)),
+}
+"""What pages may use: our styles and the site's, its pictures, and Spotify's (CSP Level 3)."""
+
+ALLOWABLE = ("script-src", "style-src", "img-src", "font-src", "media-src", "connect-src", "frame-src")
+_SOURCE = re.compile(
+    r"'self'|'sha(256|384|512)-[\w+/]+=*'|https://[\w-]+(\.[\w-]+)*(:\d+)?(/[\w./-]*)?", re.ASCII
+)
+
+
+def content_security_policy(allow: Mapping[str, Iterable[str]] | None = None) -> str:
+    """The policy of a page. `allow` has what one page uses besides, as sources by directive.
+
+    Raises:
+        ValueError: `allow` has a directive other than `ALLOWABLE`, or a source other than hashes, https and 'self'.
+    """
+    policy = {**POLICY}
+    for directive, sources in (allow or {}).items():
+        if directive not in ALLOWABLE or not all(map(_SOURCE.fullmatch, sources)):
+            raise ValueError(directive)
+        policy[directive] = (*policy.get(directive, ()), *sources)
+    return "; ".join(" ".join((directive, *sources)) for directive, sources in policy.items())
+
+
+def site_page(request: Request, title: str, body: str) -> str:
+    """A page of the site's own, with its style, header and footer. `title` is escaped, and so is `body`, unless it
+    is Markup: fill a `template`.
+    """
+    return _laid_out(request.address, title, body, SITE_STYLE)
+
+
+@cache
+def template(path: Path) -> Markup:
+    """An HTML file. Fill it with `format`, which escapes every value that is not Markup."""
+    return Markup(path.read_text(encoding="utf-8"))  # noqa: S704 - a file of this app, not a visitor's
 
 
 def home(address: Address, scope: str, *, keeps_access: bool = False, ended: bool = False) -> str:
@@ -76,10 +130,12 @@ def home(address: Address, scope: str, *, keeps_access: bool = False, ended: boo
     """
     count = len(scope.split())
     return _page(
-        ENDED if ended else WELCOME,
+        address,
+        ENDED if ended else brand.HOME["title"],
         "logged_out.html",
-        DESCRIBED,
-        why=WHY_ENDED if ended else WHY,
+        DESCRIBED.format(brand.HOME["description"]),
+        why=WHY_ENDED if ended else brand.HOME["text"],
+        mark=_picture_of("spotify"),
         permissions=f"{count or 'no'} permission" + ("" if count == 1 else "s"),
         access=KEEPS if keeps_access else KEEPS_NOT,
         **_links(address),
@@ -90,6 +146,7 @@ def home_of(user: User, address: Address) -> str:
     """The home page of a logged-in user."""
     profile, ends = user.profile, datetime.fromtimestamp(user.session_ends, UTC)
     return _page(
+        address,
         "You are logged in",
         "logged_in.html",
         id=profile.id,
@@ -100,24 +157,27 @@ def home_of(user: User, address: Address) -> str:
         stored=_stored(profile),
         data=profile.text,
         access=_template("access.html").format(apps=SPOTIFY_APPS) if user.tokens else "",
+        next=_own_links(address, dict([brand.NEXT] if brand.NEXT else [])),
         **_links(address),
     )
 
 
 def ask_to_log_in(request: Request) -> str:
     """Shown when another site sends a logged-in user to /login."""
-    return _page("Log in again?", "ask_to_log_in.html", login=request.link("/login"), back=request.return_url)
+    urls = {"login": request.link("/login"), "back": request.return_url}
+    return _page(request.address, "Log in again?", "ask_to_log_in.html", **urls)
 
 
 def ask_to_log_out(request: Request, token: str) -> str:
     """Shown if another site, or an unknown source, opened /logout. `token` proves that it was shown."""
     urls = {"logout": request.link("/logout", confirm=token), "back": request.return_url}
-    return _page("Log out?", "ask_to_log_out.html", **urls)
+    return _page(request.address, "Log out?", "ask_to_log_out.html", **urls)
 
 
 def failure(error: LoginError, reference: str, request: Request | None) -> str:
     """What happened and what to do next. Without links where the app's own address is unknown."""
     return _page(
+        request.address if request else None,
         error.title,
         "failure.html",
         kind=error.acts.name.lower(),
@@ -163,12 +223,48 @@ def _linked(text: str) -> Markup:
     return Markup("").join(link.format(part) if part.startswith("https://") else part for part in parts)
 
 
-@cache
 def _template(name: str) -> Markup:
-    return Markup((HERE / name).read_text(encoding="utf-8"))  # noqa: S704 - ours, not a visitor's
+    return template(HERE / name)
 
 
-def _page(title: str, template: str, meta: str = UNLISTED, **values: str) -> str:
-    main = _template(template).format(title=title, **values)
-    style = Markup(STYLE)  # noqa: S704 - ours, not a visitor's
-    return str(_template("layout.html").format(title=title, meta=meta, style=style, main=main))
+@cache
+def _data_url(name: str) -> str:
+    """A picture of the site as a `data:` URL, so that no style or script in it acts on the page; "" without one."""
+    for suffix, kind in ((".svg", "svg+xml"), (".png", "png")):
+        path = branding.SITE / f"{name}{suffix}"
+        if path.exists():
+            return f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+    return ""
+
+
+def _picture_of(name: str) -> Markup:
+    return Markup('<img src="{}" alt="">').format(_data_url(name)) if _data_url(name) else Markup()
+
+
+def _own_links(address: Address | None, links: Mapping[str, str]) -> Markup:
+    """Links of the brand. Paths need the app's address, and are left out where it is unknown."""
+    base = "" if address is None else address.url("")
+    urls = {label: base + url if url.startswith("/") else url for label, url in links.items()}
+    link = Markup('<a href="{}">{}</a>\n')
+    return Markup().join(link.format(url, label) for label, url in urls.items() if not url.startswith("/"))
+
+
+def _page(address: Address | None, title: str, file: str, meta: str = UNLISTED, **values: str) -> str:
+    return _laid_out(address, title, _template(file).format(title=title, **values), STYLE, meta)
+
+
+def _laid_out(address: Address | None, title: str, body: str, style: str, meta: str = UNLISTED) -> str:
+    header, links = _picture_of("logo") + brand.NAME, _own_links(address, brand.LINKS)
+    if address and brand.NAME:
+        header = Markup('<a href="{}">{}</a>').format(address.url("/"), header)
+    page = _template("layout.html").format(
+        title=f"{title} | {brand.NAME}" if brand.NAME else title,
+        meta=meta,
+        icon=_data_url("icon") or "data:,",
+        frame=Markup(FRAME),  # noqa: S704 - the files of this app, not a visitor's
+        style=Markup(style),  # noqa: S704
+        header=Markup('<header class="brand">{}</header>\n').format(header) if header else "",
+        main=body,
+        footer=Markup('<footer class="links">\n{}</footer>\n').format(links) if links else "",
+    )
+    return str(page)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pytest
 import requests
@@ -14,18 +13,24 @@ import requests
 from tests.browser.test_frontend import LINK, LOADED
 from tests.support.engines import ENGINES, Engine, missing
 from tests.support.frontend import EVERY_CHARACTER, certificate, forwarding, returned, serve_tls
-from tests.support.servers import free_port
 from tests.support.table import Table
-from tests.support.world import World, running_world
+from tests.support.world import World
 
 
-@pytest.fixture(params=ENGINES)
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+@pytest.fixture(scope="module", params=ENGINES)
+def started(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """A browser. If it is missing, its tests are skipped; in CI they fail."""
     if reason := missing(request.param):
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
-    with ENGINES[request.param][0](tmp_path) as started:
-        yield started
+    with ENGINES[request.param][0](tmp_path_factory.mktemp("browser")) as engine:
+        yield engine
+
+
+@pytest.fixture
+def engine(started: Engine) -> Iterator[Engine]:
+    """A browser without cookies. Starting one takes longer than most tests."""
+    yield started
+    started.forget()
 
 
 def log_in(engine: Engine, url: str) -> None:
@@ -105,16 +110,21 @@ def test_a_url_with_every_character_returns_as_this_browser_shows_it(
     engine.wait_for(f"location.href == {json.dumps(sent)} && {shows('You are not logged in.')}")
 
 
+@pytest.fixture(scope="module")
+def secure(world: World) -> Iterator[str]:
+    """The URL of the app over https."""
+    _, home = world.https
+    with world.app({"SPOTIFY_REDIRECT_URI": f"{home}/callback", "FRONTEND_ORIGINS": ""}) as app:
+        serve_tls(forwarding(app.home), certificate("127.0.0.1")[0], urlsplit(home).port)
+        yield home
+
+
 @pytest.mark.promise("E8")
-def test_back_after_a_logout_over_https_shows_no_personal_data(engine: Engine) -> None:
-    port = free_port()
-    home = f"https://127.0.0.1:{port}"
-    with running_world({"SPOTIFY_REDIRECT_URI": f"{home}/callback", "FRONTEND_ORIGINS": ""}) as world:
-        serve_tls(forwarding(world.home), certificate("127.0.0.1")[0], port)
-        log_in(engine, home)
-        engine.wait_for(shows("User ID: 31deva"))
-        engine.open(f"{home}/callback")  # WebKit would load a page again after one of another origin
-        engine.open(f"{home}/logout")
-        engine.run("history.go(-2)")
-        engine.wait_for("performance.getEntriesByType('navigation')[0].type == 'back_forward'")
-        engine.wait_for(shows("User ID: None"))
+def test_back_after_a_logout_over_https_shows_no_personal_data(engine: Engine, secure: str) -> None:
+    log_in(engine, secure)
+    engine.wait_for(shows("User ID: 31deva"))
+    engine.open(f"{secure}/callback")  # WebKit would load a page again after one of another origin
+    engine.open(f"{secure}/logout")
+    engine.run("history.go(-2)")
+    engine.wait_for("performance.getEntriesByType('navigation')[0].type == 'back_forward'")
+    engine.wait_for(shows("User ID: None"))

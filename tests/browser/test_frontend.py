@@ -20,9 +20,9 @@ from tests.support.frontend import (
     serve_tls,
 )
 from tests.support.table import Table
-from tests.support.world import World, running_world
+from tests.support.world import HTTPS, World
 
-LOGIN, APP = "https://login.example.test", "https://app.example.test"
+LOGIN, APP = HTTPS, "https://app.example.test"
 
 
 def agree(page: Page) -> None:
@@ -135,13 +135,16 @@ def test_a_link_that_was_loaded_in_advance_works_once_it_is_followed(
 
 @pytest.mark.promise("E8")
 def test_two_https_hosts_of_one_site_work_together_and_back_after_a_logout_shows_no_personal_data(
-    browser: Browser,
+    browser: Browser, world: World, table: Table
 ) -> None:
     """After a logout in another tab, and in the same one. The hosts are those of another Chromium."""
     login, app = (url.removeprefix("https://") for url in (LOGIN, APP))
     context, spki = certificate(login, app)
-    with running_world({"SPOTIFY_REDIRECT_URI": f"{LOGIN}/callback", "FRONTEND_ORIGINS": APP}) as world:
-        ports = {login: serve_tls(forwarding(world.home), context), app: serve_tls(front_end(LOGIN), context)}
+    with world.app({"SPOTIFY_REDIRECT_URI": f"{LOGIN}/callback", "FRONTEND_ORIGINS": APP}) as secure:
+        ports = {
+            login: serve_tls(forwarding(secure.home), context),
+            app: serve_tls(front_end(LOGIN), context),
+        }
         hosts = ",".join(f"MAP {host} 127.0.0.1:{port}" for host, port in ports.items())
         trust = f"--ignore-certificate-errors-spki-list={spki}"
         another = launch(browser.browser_type, f"--host-resolver-rules={hosts}", trust)
@@ -157,7 +160,7 @@ def test_two_https_hosts_of_one_site_work_together_and_back_after_a_logout_shows
         page.get_by_role("link", name="Log out").click()
         page.wait_for_url(f"{APP}/albums")
         expect(page.locator("#who")).to_have_text("You are not logged in.")
-        assert world.table.items() == []
+        assert table.items() == []
         for logged_out_in in (page.context.new_page(), page):
             page.goto(LOGIN)
             page.get_by_role("link", name="Log in with Spotify").click()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from collections.abc import Mapping
@@ -71,6 +72,42 @@ def test_the_message_says_what_is_wrong_and_what_to_type(
     config: Any = SimpleNamespace(stash={})
     with pytest.raises(pytest.UsageError, match=message):
         live.pytest_configure(config)
+
+
+BROKEN = {
+    "Invalid refresh token": ({"error": "invalid_token"}, 400, ""),
+    '"access_token"': ({"access_token": "made-up" * 3, "token_type": "Bearer", "expires_in": 60}, 200, ""),
+    "Invalid access token": ({"error": {"status": 401}}, 401, ""),
+    "Illegal scope": ({}, 303, f"{APP}?error=invalid_scope"),
+    "Not matching configuration": ({}, 303, "/login"),
+}
+"""A text in some of the simulator's responses, and the document, status and address that are sent instead."""
+
+CONTRADICTED = {
+    "the_token_endpoint_rejects_with_the_error_of_the_rfc[a made-up refresh token]",
+    "client_credentials_get_a_bearer_token_for_an_hour_and_no_refresh_token",
+    "a_profile_request_without_a_token_or_with_a_made_up_one_is_rejected_with_401",
+    "an_invalid_authorization_request_is_not_redirected_to_the_app[unknown scope]",
+    "the_error_for_an_unknown_scope_contains_the_word_scope_before_the_login",
+    "a_redirect_uri_that_is_not_registered_is_an_error_before_the_login",
+}
+"""The beliefs about these responses."""
+
+
+def test_a_broken_simulator_contradicts_exactly_the_beliefs_about_what_is_broken() -> None:
+    app = create_app(Application())
+
+    @app.after_request
+    def break_(response: Response) -> Response:
+        for text, (document, status, location) in BROKEN.items():
+            if text in response.get_data(as_text=True):
+                return Response(
+                    json.dumps(document), status, {"Location": location}, mimetype="application/json"
+                )
+        return response
+
+    _, output = contract(serve(app))
+    assert set(re.findall(r"::test_(.+) FAILED", output)) == CONTRADICTED, output
 
 
 def test_a_failed_belief_shows_the_response_without_secrets_and_tokens() -> None:

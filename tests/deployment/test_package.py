@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.site import brand
 from deploy import PROJECT, bundle, roots
 from deploy.stage import Stage, Stop
 from tests.support.runtime import PYTHON
@@ -91,6 +92,19 @@ def test_chalice_uploads_the_zip_unchanged(package: Path, tmp_path: Path) -> Non
     command = [bundle.CHALICE, "package", "--stage", "dev", str(tmp_path)]
     subprocess.run(command, cwd=package.parents[1], env=environment, check=True)
     assert (tmp_path / "deployment.zip").read_bytes() == package.read_bytes()
+
+
+@pytest.mark.promise("P4", "P6")
+def test_a_brand_that_cannot_be_used_or_is_hard_to_read_is_not_packaged(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(brand, "LINKS", {"Privacy": "http://example.com"})
+    with pytest.raises(Stop, match="links 'Privacy' to 'http:"):
+        bundle.bundle("dev", tmp_path / "build")
+    monkeypatch.setattr(brand, "LINKS", {})
+    monkeypatch.setitem(brand.COLOURS["dark"], "ink", brand.COLOURS["dark"]["paper"])
+    with pytest.raises(Stop, match=r"ink of .* is hard to read on paper"):
+        bundle.bundle("dev", tmp_path / "build")
 
 
 def test_an_unknown_stage_is_rejected() -> None:

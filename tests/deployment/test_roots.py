@@ -54,8 +54,7 @@ def test_aws_clients_use_the_packaged_roots_unless_aws_ca_bundle_is_set(
     packaged.write_bytes(roots.amazon())
     monkeypatch.setattr(aws, "ROOTS", packaged)
     monkeypatch.setenv("AWS_CA_BUNDLE", override)
-    aws._session.cache_clear()
-    verify = aws.client("dynamodb")._endpoint.http_session._verify
+    verify = aws.Clients().get("dynamodb")._endpoint.http_session._verify
     assert verify == (override or str(packaged))
 
     def fail() -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
-from chalicelib import aws, parameters, services, users
+from app import app
+from chalicelib import aws, parameters, users
 from chalicelib.claims import Claims
 from chalicelib.deadline import SECONDS, STORAGE_SECONDS, Deadline
 from chalicelib.errors import (
@@ -19,6 +22,7 @@ from chalicelib.errors import (
     UsersUnavailable,
 )
 from chalicelib.parameters import Parameters
+from chalicelib.process import Process
 from chalicelib.spotify import Spotify
 from tests.support.faults import DRIPS, KEEP, Behaviour, FaultServer, garbage, reset, response
 from tests.support.gateway import GatewayVisitor
@@ -59,7 +63,7 @@ def test_a_parameter_store_that_sends_too_slowly_is_a_configuration_error(
     monkeypatch.setenv("AWS_ENDPOINT_URL", FaultServer([DRIPS[phase]]).serve())
     monkeypatch.setattr(aws, "CALL_SECONDS", 0.5)
     monkeypatch.setattr(parameters, "READ_SECONDS", 1.0)
-    store = Parameters("/spotify-login/dev")
+    store = Parameters("/spotify-login/dev", partial(aws.Clients().get, "ssm"))
 
     def read() -> None:
         with pytest.raises(ConfigurationError):
@@ -87,6 +91,40 @@ def test_no_call_begins_after_the_deadline() -> None:
     with pytest.raises(TimeoutError):
         Deadline(time.monotonic()).run(begun.set)
     assert not begun.wait(0.2)
+
+
+@pytest.mark.promise("J1")
+def test_an_abandoned_call_ends_alone_and_delays_no_later_call() -> None:
+    release, threads = threading.Event(), list[threading.Thread]()
+
+    def wait() -> None:
+        threads.append(threading.current_thread())
+        release.wait()
+
+    with pytest.raises(TimeoutError):
+        Deadline(time.monotonic() + 0.1).run(wait)
+    soon = Deadline(time.monotonic() + 5)
+    first = soon.run(threading.current_thread)
+    assert soon.run(threading.current_thread) is first, "starting a thread takes time"
+    release.set()
+    threads[0].join(5)
+    assert not threads[0].is_alive()
+    assert first.is_alive()
+
+
+@pytest.mark.promise("J1")
+def test_a_thread_keeps_nothing_of_the_call_that_it_made() -> None:
+    class Secret:
+        pass
+
+    secret = Secret()
+    kept = weakref.ref(secret)
+    Deadline().run(partial(id, secret))
+    del secret
+    end = time.monotonic() + 5
+    while kept() and time.monotonic() < end:
+        time.sleep(0.01)
+    assert kept() is None
 
 
 @pytest.mark.promise("J2")
@@ -128,7 +166,8 @@ def test_the_deadline_starts_before_the_settings_are_read(
 
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "spotify-login-dev")
     monkeypatch.setenv("PARAMETER_PATH", "/spotify-login/dev")
-    monkeypatch.setattr(services, "_parameters", Watched)
+    monkeypatch.setattr(parameters, "Parameters", Watched)
+    monkeypatch.setattr(app, "process", Process())
     assert GatewayVisitor().get("/login").status == 307
     assert SECONDS - 1 < seen[0] <= SECONDS
 

@@ -29,4 +29,4 @@ def test_100_requests_refresh_once_and_a_refresh_that_fails_unseen_is_part_of_it
         requests.post(f"{world.spotify}/_simulator/fail", {"status": "503"}, timeout=30).raise_for_status()
         assert fork.open_top(world.home, visitor.cookies), "the old token still serves"
         failed = r"GET /top 200  access failed; access_delayed; spotify_unavailable token 503"
-        world.processes[0].wait_for(failed)
+        world.processes[-1].wait_for(failed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -16,17 +17,18 @@ from pathlib import Path
 import pytest
 import requests
 
+from local.port import answers
 from simulator.spotify import Application
 from tests.support import fork
 from tests.support.servers import (
     PATIENCE,
     Process,
     free_port,
-    is_free,
     python,
     running,
     wait_until_served,
 )
+from tests.support.table import TABLE
 from tests.support.visitor import HttpVisitor, query_of
 
 CLOSED = "http://127.0.0.1:1"
@@ -145,8 +147,8 @@ def test_make_run_serves_reloads_and_stops_whatever_proxies_and_aws_settings_the
 
         visitor.get("/logout")
         assert program.end(signal.SIGTERM) == 0
-        assert is_free(port)
-        assert is_free(spotify)
+        assert not answers(port)
+        assert not answers(spotify)
 
     assert "GET /callback 307  completed" in program.output
     assert "code=" not in program.output
@@ -177,7 +179,7 @@ def test_a_signal_stops_it_at_any_point_during_startup_and_during_a_reload(
         time.sleep(1.1 if delay is None else delay)
         status = program.end(signal.SIGTERM if delay == 0 else signal.SIGINT)
     assert status in ({0} if delay is None else {0, -signal.SIGTERM, -signal.SIGINT})
-    wait_until(lambda: is_free(port))
+    wait_until(lambda: not answers(port))
     assert processes_in(clone) == []
 
 
@@ -192,7 +194,7 @@ def test_make_run_works_with_pythonsafepath_and_killing_it_ends_its_servers_too(
         assert visitor.see_id() == "None"
         (child,) = Path(f"/proc/{program.pid}/task/{program.pid}/children").read_text().split()
         os.kill(program.pid if killed == "make" else int(child), signal.SIGKILL)
-        wait_until(lambda: is_free(port), 10)
+        wait_until(lambda: not answers(port), 10)
         program.wait()
     assert processes_in(clone) == []
 
@@ -240,7 +242,7 @@ def test_what_it_cannot_use_is_reported_at_once(clone: Path, port: int) -> None:
     only = refusal(clone, port, {"SPOTIFY_CLIENT_SECRET": "given"})
     assert only.startswith("SPOTIFY_CLIENT_SECRET is set, but SPOTIFY_CLIENT_ID is not.")
     path = clone / ".chalice" / "config.json"
-    save(path, path.read_text().replace('"spotify-login-users-dev"', '"a b"'))
+    save(path, path.read_text().replace(f'"{TABLE}"', '"a b"'))
     given = {"SPOTIFY_REDIRECT_URI": f"{CLOSED}/callback", "FRONTEND_ORIGINS": "*", "SECRET_KEY": "x"}
     said = refusal(clone, port, given)
     assert re.findall(r"(?m)^(\w+) is ", said) == [*given, "USERS_TABLE"]
@@ -249,6 +251,21 @@ def test_what_it_cannot_use_is_reported_at_once(clone: Path, port: int) -> None:
     assert refusal(clone, port, status=1).startswith(
         "Could not read .chalice/config.json: Expecting property"
     )
+
+
+@pytest.mark.promise("P4", "P6")
+def test_a_brand_that_cannot_be_used_is_reported_and_one_that_is_hard_to_read_is_a_warning(
+    clone: Path, port: int
+) -> None:
+    path = clone / "chalicelib" / "site" / "brand.py"
+    usable = path.read_text()
+    save(path, usable.replace('"accent": "#4a3f9f"', '"accent": "#c0c0ff"'))
+    with run(clone, port) as program:
+        assert "Brand:     The light colour accent of brand.py is hard to read on paper" in banner(program)
+    save(
+        path, usable.replace("NEXT: tuple[str, str] | None = None", 'NEXT = ("Go on", "javascript:alert(1)")')
+    )
+    assert "brand.py links 'Go on' to 'javascript:alert(1)'. Use https" in refusal(clone, port)
 
 
 def test_an_unusable_secret_key_file_is_reported(clone: Path, port: int) -> None:
@@ -312,12 +329,13 @@ def server() -> Iterator[Process]:
 
 
 def test_make_run_keeps_access_with_a_key_in_memory(clone: Path, port: int, visitor: HttpVisitor) -> None:
-    fork.add_top(clone)
+    fork.add_example(clone)
     with run(clone, port, {"TOKENS_KMS_ALIAS": "alias/tokens"}) as program:
         banner(program)
         visitor.get(visitor.agree(visitor.get(visitor.get("/top").location).location))
         assert len(visitor.get("/top").text.split('", "')) == 5
         assert "encrypted" in visitor.get("/").words
+        assert json.loads(visitor.get("/artists/Bj%C3%B6rk%2F").text) == {"name": "Björk/"}
 
 
 def test_make_run_never_sends_tokens_to_aws_if_only_dynamodb_is_elsewhere(

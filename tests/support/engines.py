@@ -25,7 +25,7 @@ SECONDS = 60.0
 class Engine:
     """A browser with one page. It accepts any certificate."""
 
-    OPEN, RELOAD, RUN = "", "", ""
+    OPEN, RELOAD, RUN, FORGET = "", "", "", ""
     """The protocol's commands."""
 
     def _send(self, command: str, parameters: dict[str, Any]) -> Any:
@@ -42,6 +42,10 @@ class Engine:
     def run(self, script: str) -> Any:
         """Run a script in the page; returns what it returns."""
         return self._send(self.RUN, {"script": script, "args": []})
+
+    def forget(self) -> None:
+        """Delete the cookies of the page's host."""
+        self._send(self.FORGET, {})
 
     def click(self, name: str) -> None:
         found = f"[...document.querySelectorAll('a, button')].find(e => e.textContent == {json.dumps(name)})"
@@ -64,7 +68,7 @@ class Engine:
 class WebKit(Engine):
     """WebKitGTK, by W3C WebDriver."""
 
-    OPEN, RELOAD, RUN = "/url", "/refresh", "/execute/sync"
+    OPEN, RELOAD, RUN, FORGET = "/url", "/refresh", "/execute/sync", "/cookie"
 
     def __init__(self, driver: str, browser: str) -> None:
         # Link prefetch is off by default.
@@ -76,7 +80,8 @@ class WebKit(Engine):
 
     def _send(self, command: str, parameters: dict[str, Any]) -> Any:
         path = f"/session/{self._session}{command}".rstrip("/")
-        reply = requests.post(self._driver + path, json=parameters, timeout=SECONDS)
+        method = "DELETE" if command == self.FORGET else "POST"
+        reply = requests.request(method, self._driver + path, json=parameters, timeout=SECONDS)
         reply.raise_for_status()
         return reply.json()["value"]
 
@@ -85,6 +90,7 @@ class Firefox(Engine):
     """Firefox, by Marionette: https://firefox-source-docs.mozilla.org/testing/marionette/Protocol.html"""
 
     OPEN, RELOAD, RUN = "WebDriver:Navigate", "WebDriver:Refresh", "WebDriver:ExecuteScript"
+    FORGET = "WebDriver:DeleteAllCookies"
 
     def __init__(self, port: int) -> None:
         self._connection = socket.create_connection(("127.0.0.1", port), timeout=SECONDS)

@@ -1,4 +1,4 @@
-"""Copies of the project that can be changed, such as a fork that keeps access, with the route /top of docs/top.diff."""
+"""Copies of the project that can be changed, such as a site that keeps access, with the example of docs/extending.md."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from deploy import PROJECT
 from tests.support.visitor import HttpVisitor
 
 ALIAS = "alias/tokens"
-"""The KMS key of the fork, in the settings of its stage dev."""
+"""The KMS key of the site, in the settings of its stage dev."""
 
 FOLDERS = ["chalicelib", ".chalice", "deploy", "docs", "local", "simulator", "tests", "bench", "requirements"]
 FILES = [".gitignore", "app.py", "pyproject.toml", "requirements.txt", "README.md", "Makefile"]
@@ -32,22 +32,20 @@ def copy(tree: Path) -> Path:
 
 
 def create(tree: Path) -> Path:
-    """Create a fork that keeps access in the folder `tree`, and return it."""
-    add_top(copy(tree))
+    """Create a site that keeps access in the folder `tree`, and return it."""
+    add_example(copy(tree))
     path = tree / ".chalice" / "config.json"
     settings = json.loads(path.read_bytes())
     settings["stages"]["dev"]["environment_variables"]["TOKENS_KMS_ALIAS"] = ALIAS
-    path.write_text(json.dumps(settings), encoding="utf-8")
+    path.write_text(json.dumps(settings, indent=2), encoding="utf-8")
     return tree
 
 
-def add_top(tree: Path) -> None:
-    """Apply docs/top.diff to a copy of the app, unless its owner already has."""
-    if '@app.route("/top")' in (tree / "app.py").read_text(encoding="utf-8"):
-        return
+def add_example(tree: Path) -> None:
+    """Apply docs/example.diff to a copy of the project."""
     # Without a ceiling, git would silently skip all files if a folder above were a checkout.
     environment = {**os.environ, "GIT_CEILING_DIRECTORIES": str(tree.resolve().parent)}
-    subprocess.run(["git", "apply", PROJECT / "docs" / "top.diff"], cwd=tree, env=environment, check=True)
+    subprocess.run(["git", "apply", PROJECT / "docs" / "example.diff"], cwd=tree, env=environment, check=True)
 
 
 def open_top(home: str, cookies: Mapping[str, str]) -> bool:

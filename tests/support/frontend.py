@@ -63,8 +63,8 @@ def certificate(*names: str) -> tuple[ssl.SSLContext, str]:
     return context, base64.b64encode(hashlib.sha256(public).digest()).decode()
 
 
-def serve_tls(app: WSGIApplication, context: ssl.SSLContext, port: int = 0) -> int:
+def serve_tls(app: WSGIApplication, context: ssl.SSLContext, port: int | None = None) -> int:
     """Serve an app over TLS from a thread until the process exits. Returns its port."""
-    server = make_server(HOST, port, app, threaded=True, request_handler=Handler, ssl_context=context)
+    server = make_server(HOST, port or 0, app, threaded=True, request_handler=Handler, ssl_context=context)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server.server_port

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
+from deploy.stage import Stage
 from deploy.table import DEFINITION
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-TABLE = "spotify-login-users-dev"
+TABLE = Stage.load("dev").variables["USERS_TABLE"]
 
 
 @cache
@@ -42,3 +43,10 @@ class Table:
 
     def delete(self, account_key: str) -> None:
         self._client.delete_item(TableName=self.name, Key={"account_id": {"S": account_key}})
+
+    def clear(self) -> None:
+        """Delete all items, in batches of the size that DynamoDB allows."""
+        keys = [{"Key": {"account_id": item["account_id"]}} for item in self.items()]
+        for start in range(0, len(keys), 25):
+            deletions: list[Any] = [{"DeleteRequest": key} for key in keys[start : start + 25]]
+            self._client.batch_write_item(RequestItems={self.name: deletions})

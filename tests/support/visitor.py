@@ -38,7 +38,9 @@ class Reply:
 
     @property
     def links(self) -> list[str]:
-        return [html.unescape(url) for url in re.findall(r'<a href="([^"]+)"', self.text)]
+        """The links of the page, without those of the site's brand."""
+        text = re.sub(r'(?s)<(header|footer) class="(brand|links)">.*?</\1>', "", self.text)
+        return [html.unescape(url) for url in re.findall(r'<a href="([^"]+)"', text)]
 
     @property
     def user_id(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import boto3
@@ -18,6 +18,7 @@ from tests.support.table import TABLE, Table
 
 SECRET_KEY = "a signing key that is used only in tests"
 LOCALHOST = "http://localhost:5000/callback"
+HTTPS = "https://login.example.test"
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,11 @@ class World:
     spotify: str
     dynamodb: str
     frontend_port: int
+    https: tuple[str, str]
+    """Addresses, one with a name and one with a free port, to which Spotify sends visitors back over https."""
     environment: dict[str, str]
     homes: tuple[str, ...] = ()
-    """The URLs of all processes of the app; `home` is the first."""
+    """The URLs of all processes of the app; `home` is the last."""
     processes: tuple[Process, ...] = ()
 
     @property
@@ -57,6 +60,22 @@ class World:
         """The number of access tokens that Spotify has refreshed, by user ID."""
         return dict(requests.get(f"{self.spotify}/_simulator/refreshes", timeout=30).json())
 
+    @contextmanager
+    def app(self, settings: Mapping[str, str], project: Path = PROJECT) -> Iterator[World]:
+        """Start one more process of the app, with other settings and the same Spotify and DynamoDB."""
+        port, environment = free_port(), {**self.environment, **settings}
+        address = ("--host", "127.0.0.1", "--port", str(port))
+        with running(python("-m", "local.server", *address, "--no-autoreload"), environment, project) as app:
+            wait_until_served(port)
+            home = f"http://127.0.0.1:{port}"
+            yield replace(
+                self,
+                home=home,
+                environment=environment,
+                homes=(*self.homes, home),
+                processes=(*self.processes, app),
+            )
+
 
 @contextmanager
 def running_world(
@@ -71,19 +90,20 @@ def running_world(
     `apps` is the number of processes of the app, which is the one in the folder `project`. With `rotates`,
     Spotify replaces the refresh token at each refresh.
     """
-    more = settings or {}
-    redirect_uri = more.get("SPOTIFY_REDIRECT_URI", "http://127.0.0.1/callback")
-    frontend_port = free_port()
-    simulator = python("-m", "simulator", "--port", "0", "--allow-localhost", "--redirect-uri", LOCALHOST)
+    more, https = settings or {}, (HTTPS, f"https://127.0.0.1:{free_port()}")
+    registered = ["http://127.0.0.1/callback", LOCALHOST, *(f"{home}/callback" for home in https)]
+    simulator = python(
+        "-m", "simulator", "--port", "0", "--allow-localhost", *(["--rotate"] if rotates else [])
+    )
     emulator = python("-m", "local.aws", "--port", "0", "--table", TABLE)
-    alias = more.get("TOKENS_KMS_ALIAS", "")
     with (
-        running([*simulator, "--redirect-uri", redirect_uri, *(["--rotate"] if rotates else [])]) as spotify,
-        running([*emulator, "--alias", alias]) as dynamodb,
+        running([*simulator, *(part for uri in registered for part in ("--redirect-uri", uri))]) as spotify,
+        running([*emulator, "--alias", more.get("TOKENS_KMS_ALIAS", "")]) as dynamodb,
         ExitStack() as stack,
     ):
         spotify_url = spotify.wait_for(r"http://\S+")[0]
         dynamodb_url = dynamodb.wait_for(r"http://[\w.:]+")[0]
+        frontend_port = free_port()
         environment = {
             **CREDENTIALS,
             "AWS_ENDPOINT_URL": dynamodb_url,
@@ -93,14 +113,8 @@ def running_world(
             "SPOTIFY_ACCOUNTS_URL": spotify_url,
             "SPOTIFY_API_URL": spotify_url,
             "FRONTEND_ORIGINS": f"http://127.0.0.1:{frontend_port}",
-            **more,
         }
-        ports, processes = [free_port() for _ in range(apps)], []
-        for port in ports:
-            address = ("--host", "127.0.0.1", "--port", str(port))
-            app = python("-m", "local.server", *address, "--no-autoreload")
-            processes.append(stack.enter_context(running(app, environment, project)))
-        for port in ports:
-            wait_until_served(port)
-        homes = tuple(f"http://127.0.0.1:{port}" for port in ports)
-        yield World(homes[0], spotify_url, dynamodb_url, frontend_port, environment, homes, tuple(processes))
+        world = World("", spotify_url, dynamodb_url, frontend_port, https, environment)
+        for _ in range(apps):
+            world = stack.enter_context(world.app(more, project))
+        yield world

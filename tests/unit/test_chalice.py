@@ -13,7 +13,7 @@ from chalice import NotFoundError, Response
 from chalice.app import ChaliceUnhandledError
 
 from app import app
-from chalicelib import services, web
+from chalicelib import web
 from chalicelib.request import Request
 from tests.support.gateway import STAGE_URL, GatewayVisitor, event, reply_of
 from tests.support.visitor import Reply
@@ -69,7 +69,7 @@ def forked() -> web.App:  # noqa: C901 - a list of routes
     @fork.route("/items/{number}", methods=["GET", "POST"])
     @web.view("item")
     def item(request: Request, number: str) -> web.Result:
-        return web.page(f"{number} of {services.require_user(request).profile.id}")
+        return web.page(f"{number} of {request.require_user().profile.id}")
 
     @fork.route("/items/{number}/parts/{part}", methods=["POST"], content_types=["text/plain"])
     @web.view("part")

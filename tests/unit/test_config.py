@@ -6,7 +6,7 @@ import pytest
 
 from chalicelib import config
 from chalicelib.address import Address
-from chalicelib.config import ACCOUNTS_URL, API_URL, EVERY_SCOPE, Config, own_address
+from chalicelib.config import ACCOUNTS_URL, API_URL, EVERY_SCOPE, Config, Settings
 from chalicelib.errors import ConfigurationError
 
 KEY = "0123456789abcdefghijklmnopqrstuv"
@@ -97,8 +97,10 @@ def test_an_aws_setting_is_accepted_or_rejected_as_by_botocore() -> None:
     ],
 )
 def test_a_redirect_uri_is_kept_byte_for_byte_but_for_the_case_of_its_host(uri: str) -> None:
-    assert Address(*own_address({"SPOTIFY_REDIRECT_URI": uri})).redirect_uri == uri
-    lowered = own_address({"SPOTIFY_REDIRECT_URI": uri.replace("http", "HTTP").replace("login", "Login")})
+    assert Address(*Settings({"SPOTIFY_REDIRECT_URI": uri}).own_address).redirect_uri == uri
+    lowered = Settings(
+        {"SPOTIFY_REDIRECT_URI": uri.replace("http", "HTTP").replace("login", "Login")}
+    ).own_address
     assert Address(*lowered).redirect_uri == uri
 
 
@@ -123,7 +125,7 @@ def test_a_redirect_uri_is_kept_byte_for_byte_but_for_the_case_of_its_host(uri: 
 def test_an_invalid_redirect_uri_is_named_with_all_other_invalid_settings(uri: str) -> None:
     assert rejected({**COMPLETE, "SPOTIFY_REDIRECT_URI": uri}) == ("SPOTIFY_REDIRECT_URI",)
     with pytest.raises(ConfigurationError) as failure:
-        own_address({**COMPLETE, "SPOTIFY_REDIRECT_URI": uri, "SECRET_KEY": "aliens"})
+        _ = Settings({**COMPLETE, "SPOTIFY_REDIRECT_URI": uri, "SECRET_KEY": "aliens"}).own_address
     assert failure.value.settings == ("SECRET_KEY", "SPOTIFY_REDIRECT_URI")
 
 

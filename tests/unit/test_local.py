@@ -13,7 +13,7 @@ from chalicelib import config
 from local import aws
 from local.__main__ import RULES, _problem
 from local.port import another
-from local.server import AppFiles
+from local.server import AppFiles, Routes
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_a_request_from_a_web_page_is_rejected(url: str, header: dict[str, str])
 
 
 def test_the_file_watcher_sees_only_the_apps_own_files(tmp_path: Path) -> None:
-    own = {"app.py", "chalicelib/a.py", "chalicelib/pages/a.html"}
+    own = {"app.py", "chalicelib/a.py", "chalicelib/pages/a.html", "chalicelib/site/logo.svg"}
     for name in (*own, "other.py", "chalicelib/__pycache__/a.py", "chalicelib/.a.py.swp", ".venv/b.py"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True, parents=True)
@@ -74,6 +74,13 @@ def test_the_file_watcher_sees_only_the_apps_own_files(tmp_path: Path) -> None:
         for name in names
     }
     assert seen == own
+
+
+def test_parameters_of_a_path_are_decoded_as_by_api_gateway_and_the_query_is_as_before() -> None:
+    routes = Routes(["/", "/artists/{name}"])
+    found = routes.match_route("/artists/Bj%C3%B6rk%2F+1%2541?a=%2541")
+    assert found == ("/artists/{name}", {"name": "Björk/+1%41"}, {"a": ["%41"]})
+    assert routes.match_route("/").captured == {}
 
 
 @pytest.mark.parametrize(("taken", "suggested"), [(5000, 5001), (65535, 5000), (80, 5000)])
@@ -90,10 +97,12 @@ HERE, ONLY = "http://127.0.0.1:5124", "make run serves only http://127.0.0.1:512
     ("name", "value", "expected"),
     [
         ("SPOTIFY_REDIRECT_URI", "https://127.0.0.1:5124/callback", "no proxy serves https at port 5124"),
+        ("SPOTIFY_REDIRECT_URI", "https://localhost:1/callback", "no proxy serves https at port 1."),
         ("SPOTIFY_REDIRECT_URI", "http://[::1]:5124/callback", ONLY),
         ("SPOTIFY_REDIRECT_URI", f"{HERE}/app/callback", ONLY),
         ("SPOTIFY_REDIRECT_URI", "https://[::1]/callback", "It must use https, or http on"),
         ("FRONTEND_ORIGINS", "*", "such as http://127.0.0.1:3000, with commas"),
+        ("FRONTEND_ORIGINS", HERE, "or be the app's own address, http://127.0.0.1, with another port"),
         ("SPOTIFY_SCOPE", "none user-read-email", "or be only the word none"),
         ("SECRET_KEY", "not-a-strong-key", "It must have 32 bytes or more"),
         ("SECRET_KEY_FALLBACKS", "not-a-strong-key", "Each key must have 32 bytes or more"),

@@ -16,13 +16,14 @@ from urllib.parse import urlencode
 import boto3
 import pytest
 import requests
-from chalice import Chalice
 from chalice.app import Request as ChaliceRequest
 
-from chalicelib import services, tokens, vault, web
-from chalicelib.config import EVERY_SCOPE, Config
-from chalicelib.deadline import Deadline
+from app import app
+from chalicelib import tokens, vault, web
+from chalicelib.config import EVERY_SCOPE
+from chalicelib.deadline import SECONDS, Deadline
 from chalicelib.errors import AccessDelayed, UsersUnavailable
+from chalicelib.process import Process
 from chalicelib.request import Request
 from chalicelib.spotify import Tokens
 from chalicelib.tokens import KeptAccess, Parts
@@ -49,8 +50,7 @@ class Visitor(GatewayVisitor):
         self.kept = kept
         self.aws = aws
         self.spotify = spotify
-        self._fork = Chalice(app_name="fork")
-        self._fork.register_middleware(web.around, "http")
+        self._fork = web.App()
         self._fork.route("/token")(_token)
 
     def token(self, accept: str = "", **query: str | list[str]) -> Reply:
@@ -58,6 +58,7 @@ class Visitor(GatewayVisitor):
         cookies = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         headers = {"Cookie": cookies} | ({"Accept": accept} if accept else {})
         self.aws.calls.clear()
+        self._fork.process = app.process
         return reply_of(self._fork(event(f"/token?{urlencode(query, doseq=True)}", headers), None))
 
     def ask(self, what: str, **form: str) -> None:
@@ -77,12 +78,11 @@ class Visitor(GatewayVisitor):
 
 @web.view("token")
 def _token(request: Request) -> web.Result:
-    user = services.require_user(request)
     (scope,) = request.query.get("scope", [""])
-    assert "BQ" not in repr(user)
+    assert "BQ" not in repr(request.user)
     for rejected in request.query.get("rejected", [""]):
-        token = services.access_token(user, scope, rejected=rejected)
-    assert services.access_token(user) == token, "it is remembered for the request"
+        token = request.access_token(scope, rejected)
+    assert request.access_token() == token, "it is remembered for the request"
     return web.page(token)
 
 
@@ -110,14 +110,14 @@ def logged_in(visitor: Visitor) -> Visitor:
 
 def forget() -> None:
     """Make this process forget what it has decrypted, as a new instance would not know it."""
-    services._memory.cache_clear()
+    app.process = Process()
 
 
 def remember(visitor: Visitor) -> None:
     """Make this process know what is stored, as an instance does that has decrypted it before."""
     stored = visitor.kept.read(PIA)
     known = Tokens(*(stored[name] for name in ("access_token", "refresh_token", "scope", "ends")))
-    services._memory().put(Owner(PIA, Application.client_id), visitor.kept.item(PIA)["tokens"]["B"], known)
+    app.process.memory.put(Owner(PIA, Application.client_id), visitor.kept.item(PIA)["tokens"]["B"], known)
 
 
 class TestStoring:
@@ -142,7 +142,7 @@ class TestStoring:
     def test_a_logout_erases_the_tokens_and_forgets_this_users_access_token_even_if_its_response_is_lost(
         self, logged_in: Visitor, faults: list[Fault], status: int
     ) -> None:
-        memory = services._memory()
+        memory = app.process.memory
         other = Tokens("BQ-other", "", "", int(time.time()) + 60)
         other_owner, owner = Owner("other", Application.client_id), Owner(PIA, Application.client_id)
         memory.put(other_owner, b"x", other)
@@ -317,18 +317,17 @@ class TestUsing:
         visitor.kept.age(PIA)
         visitor.token()
         secrets += [visitor.kept.read(PIA)["access_token"]]
-        user = services.current_user(_request(visitor))
+        user = _request(visitor).user
         replies += [visitor.get("/logout")]
         shown = [repr(user), repr(replies), repr(visitor.cookies), caplog.text, *capfd.readouterr()]
         # urllib3's debug lines have no bodies; moto's and the simulator's have no log.
         assert not [secret for secret in secrets for text in shown if secret in text]
 
 
-def _request(visitor: Visitor) -> Request:
+def _request(visitor: Visitor, seconds: float = SECONDS) -> Request:
     cookies = "; ".join(f"{name}={value}" for name, value in visitor.cookies.items())
-    deadline = Deadline()
     received = ChaliceRequest(event("/", {"Cookie": cookies}), None)
-    return Request(received, services.settings(deadline), deadline, on_lambda=False)
+    return Request(received, app.process, Deadline(time.monotonic() + seconds))
 
 
 class TestRefreshing:
@@ -493,25 +492,24 @@ class TestRefreshing:
 
     @pytest.mark.promise("M16")
     def test_a_request_that_has_refreshed_does_not_refresh_again(self, logged_in: Visitor) -> None:
-        user = services.current_user(_request(logged_in))
-        assert user is not None
-        first = services.access_token(user)
-        second = services.access_token(user, rejected=first)
+        request = _request(logged_in)
+        first = request.access_token()
+        second = request.access_token(rejected=first)
         with pytest.raises(AccessDelayed):
-            services.access_token(user, rejected=second)
+            request.access_token(rejected=second)
         assert logged_in.refreshes == 1
 
     @pytest.mark.promise("M5")
     def test_a_lease_outlasts_the_longest_refresh_of_its_holder(self, logged_in: Visitor) -> None:
         logged_in.kept.age(PIA)
-        user = services.current_user(_request(logged_in))
+        user = _request(logged_in).user
         assert user
         user.deadline = Deadline(time.monotonic() + 60)
-        config, deadlines = Config(services.settings(user.deadline)), list[Deadline]()
+        config, deadlines = app.process.settings(user.deadline).complete, list[Deadline]()
 
         def connect(deadline: Deadline) -> Parts:
             deadlines.append(deadline)
-            return services._parts(config, deadline)
+            return app.process.parts(config, deadline)
 
         self.leave_the_lease(logged_in)
         with pytest.raises(UsersUnavailable):
@@ -548,11 +546,8 @@ class TestRefreshing:
 
     def test_a_request_with_too_little_time_leaves_the_refresh_to_others(self, logged_in: Visitor) -> None:
         logged_in.kept.age(PIA)
-        user = services.current_user(_request(logged_in))
-        assert user
-        user.deadline = Deadline(time.monotonic() + 9)
         with pytest.raises(AccessDelayed):
-            services.access_token(user)
+            _request(logged_in, seconds=9).access_token()
         assert logged_in.refreshes == 0
         assert "refreshing" not in logged_in.kept.item(PIA)
 

@@ -31,7 +31,7 @@ def pia(login_id: str, session_id: str = "session") -> Claims:
 
 @pytest.fixture
 def users(table: Table) -> Users:
-    client = aws.client("dynamodb")
+    client = aws.Clients().get("dynamodb")
     return Users(lambda: client, TABLE, Deadline())
 
 
@@ -211,14 +211,12 @@ def test_a_missing_or_invalid_aws_setting_is_a_configuration_error_that_names_it
     files = {"AWS_CONFIG_FILE": str(file), "AWS_SHARED_CREDENTIALS_FILE": "/dev/null"}
     for name, value in {**files, "AWS_EC2_METADATA_DISABLED": "true", **environment}.items():
         monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name)
-    aws._session.cache_clear()
     with pytest.raises(ConfigurationError) as failure:
-        Users(partial(aws.client, "dynamodb"), TABLE, Deadline()).find(pia("x"))
-    aws._session.cache_clear()
+        Users(partial(aws.Clients().get, "dynamodb"), TABLE, Deadline()).find(pia("x"))
     assert (failure.value.settings, failure.value.detail) == (named, detail)
 
 
 def test_the_client_verifies_checksums_and_never_retries_by_itself(table: Table) -> None:
-    client: ClientConfig = aws.client("dynamodb").meta.config
+    client: ClientConfig = aws.Clients().get("dynamodb").meta.config
     assert client.retries == {"mode": "legacy", "total_max_attempts": 1}  # type: ignore[attr-defined]
     assert boto3.client("dynamodb").meta.config.retries != client.retries  # type: ignore[attr-defined]

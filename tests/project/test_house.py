@@ -15,18 +15,20 @@ from deploy import PROJECT, smoke
 from tests.support import promises
 
 LAYERS = (
-    {"errors", "deadline", "cookies", "log", "claims", "return_to"},
+    {"errors", "deadline", "cookies", "log", "claims", "return_to", "branding"},
     {"config", "profile", "login"},
     {"address", "aws", "oauth", "transport"},
-    {"parameters", "spotify", "table", "request"},
-    {"users", "vault", "failure"},
+    {"parameters", "spotify", "table"},
+    {"users", "vault"},
     {"sessions"},
     {"tokens"},
-    {"services", "pages", "documents"},
+    {"process"},
+    {"request"},
+    {"failure", "pages", "documents"},
     {"events"},
     {"web"},
 )
-"""Each module imports only from earlier layers."""
+"""Each module imports only from earlier layers, and nothing of chalicelib/site but its constants."""
 
 DOCUMENTS = [
     path.relative_to(PROJECT).as_posix() for path in (*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"))
@@ -47,9 +49,11 @@ ALLOWED_IN = {
 
 @cache
 def sources(folder: str) -> dict[str, ast.Module]:
-    """The syntax trees of a package's modules, by name. A subpackage counts as a module."""
+    """The syntax trees of a package's modules, by name. A subpackage counts as a module; the site's is left out."""
     found = {}
     for path in (PROJECT / folder).rglob("*.py"):
+        if path.parent.name == "site":
+            continue
         name = path.parent.name if path.name == "__init__.py" and path.parent.name != folder else path.stem
         found[name] = ast.parse(path.read_text(encoding="utf-8"))
     return found
@@ -67,8 +71,9 @@ def imports(tree: ast.Module) -> set[str]:
 
 
 def own_imports(tree: ast.Module) -> set[str]:
-    """The modules of chalicelib that a module imports."""
-    return {name.split(".")[1] for name in imports(tree) if name.startswith("chalicelib.")}
+    """The modules of chalicelib that a module imports, apart from the site's constants."""
+    names = {name for name in imports(tree) if f"{name}.".startswith("chalicelib.")}
+    return {name.split(".")[1] for name in names if not name.startswith("chalicelib.site.brand")}
 
 
 def test_modules_import_only_from_lower_layers() -> None:
@@ -81,6 +86,10 @@ def test_modules_import_only_from_lower_layers() -> None:
         below |= layer
 
 
+def test_the_brand_of_the_site_imports_nothing() -> None:
+    assert imports(ast.parse((PROJECT / "chalicelib" / "site" / "brand.py").read_text())) == set()
+
+
 def test_a_library_is_imported_only_where_it_is_allowed() -> None:
     found: dict[str, set[str]] = {library: set() for library in ALLOWED_IN}
     for name, tree in sources("chalicelib").items():
@@ -91,7 +100,8 @@ def test_a_library_is_imported_only_where_it_is_allowed() -> None:
 
 @pytest.mark.parametrize("folder", ["simulator", "local", "deploy", "bench"])
 def test_the_tooling_imports_only_the_config_of_the_app(folder: str) -> None:
-    allowed = {"chalicelib.config"} if folder in {"local", "deploy"} else set()
+    brand = {"chalicelib.branding", "chalicelib.site"}
+    allowed = {"chalicelib.config", *brand} if folder in {"local", "deploy"} else set()
     for tree in sources(folder).values():
         known = {name for name in imports(tree) if name.split(".")[0] in {"app", "chalicelib"}}
         assert {".".join(name.split(".")[:2]) for name in known} <= allowed

@@ -15,10 +15,13 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from chalicelib import aws, parameters, services
+from app import app
+from chalicelib import parameters, process
+from chalicelib.aws import Clients
 from chalicelib.config import Config
 from chalicelib.deadline import Deadline
 from chalicelib.errors import ConfigurationError
+from chalicelib.process import Process
 from deploy import PROJECT
 from tests.support.gateway import GatewayVisitor
 from tests.support.servers import clean_environment, python
@@ -32,10 +35,9 @@ def on_lambda(settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iter
     """Set the environment of a function on Lambda that reads parameters; yields an SSM client."""
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "spotify-login-dev")
     monkeypatch.setenv("PARAMETER_PATH", PATH)
-    services._parameters.cache_clear()
+    monkeypatch.setattr(app, "process", Process())
     with mock_aws():
         yield boto3.client("ssm")
-    services._parameters.cache_clear()
 
 
 def store(ssm: Any, monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
@@ -53,11 +55,24 @@ def test_parameters_supply_settings_that_the_environment_lacks_and_no_other_vari
     others = ("USERS_TABLE", "PATH", "TOKENS_KMS_ALIAS", "below/SPOTIFY_SCOPE")
     for name in (*others, *(f"A{number}" for number in range(25))):  # several pages of parameters
         on_lambda.put_parameter(Name=f"{PATH}/{name}", Value="another", Type="String")
-    found = services.settings(Deadline())
+    found = Process().settings(Deadline()).supplied
     assert vars(Config(found)) == vars(before)
     assert not {"PATH", "TOKENS_KMS_ALIAS"} & set(found), "nor does a parameter turn on kept access"
     monkeypatch.delenv("AWS_LAMBDA_FUNCTION_NAME")
-    assert "SECRET_KEY" not in services.settings(Deadline()), "only a function on Lambda reads them"
+    assert "SECRET_KEY" not in Process().settings(Deadline()).supplied, "only a function on Lambda reads them"
+
+
+def test_a_secret_of_the_site_comes_from_the_environment_or_from_a_parameter(
+    on_lambda: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "SECRETS", ("LASTFM_KEY", "MAP_KEY", "UNSET"))
+    monkeypatch.setenv("MAP_KEY", "a")
+    on_lambda.put_parameter(Name=f"{PATH}/LASTFM_KEY", Value="b", Type="SecureString")
+    found = Process().settings(Deadline())
+    assert (found.secret("MAP_KEY"), found.secret("LASTFM_KEY")) == ("a", "b")
+    with pytest.raises(ConfigurationError) as missing:
+        found.secret("UNSET")
+    assert missing.value.settings == ("UNSET",)
 
 
 @pytest.mark.promise("K2")
@@ -65,14 +80,13 @@ def test_the_policies_allow_exactly_the_calls_that_the_app_makes(
     table: Table, visitor: GatewayVisitor, on_lambda: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store(on_lambda, monkeypatch, "SPOTIFY_CLIENT_ID", "SPOTIFY_CLIENT_SECRET", "SECRET_KEY")
-    aws._session.cache_clear()
-    services._client.cache_clear()
     called = {"logs.CreateLogStream", "logs.PutLogEvents"}
 
     def note(**call: Any) -> None:
         called.add(call["event_name"].removeprefix("before-call."))
 
-    aws._session().register("before-call", note)
+    for service in ("ssm", "dynamodb"):
+        app.process.client(service).meta.events.register("before-call", note)
     for user_id in ("one", "one", "another"):  # a login, a second one, and one with another account
         visitor.log_in("premium", user_id)
         assert visitor.see_id() == user_id
@@ -94,8 +108,7 @@ class Store:
         self.reads = 0
         monkeypatch.setattr(time, "time", lambda: self.now)
         self._ssm = ssm
-        self.parameters = parameters.Parameters(PATH)
-        monkeypatch.setattr(aws, "client", lambda _: self)
+        self.parameters = parameters.Parameters(PATH, lambda: self)
 
     def get_paginator(self, _: str) -> Any:
         return self
@@ -203,22 +216,32 @@ def test_importing_the_app_needs_no_environment_variables_and_the_login_route_no
 def test_only_on_lambda_clients_are_created_during_the_initialization(
     on_lambda: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def created() -> tuple[int, int]:
-        services._client.cache_clear()
-        services._transport.cache_clear()
-        services.prepare()
-        return services._client.cache_info().currsize, services._transport.cache_info().currsize
+    made: list[str] = []
+    stock = Clients._create
 
-    assert created() == (1, 1)
+    def create(clients: Clients, service: str) -> Any:
+        made.append(service)
+        return stock(clients, service)
+
+    def created() -> list[str]:
+        made.clear()
+        process = Process()
+        process.prepare()
+        return [*made, *{"_transport"} & {*vars(process)}]
+
+    monkeypatch.setattr(Clients, "_create", create)
+    assert created() == ["ssm", "dynamodb", "_transport"]
     monkeypatch.setenv("TOKENS_KMS_ALIAS", "alias/tokens")
-    assert created() == (2, 1), "with kept access, the key gets a client too"
+    assert created() == ["ssm", "dynamodb", "kms", "_transport"], (
+        "with kept access, the key gets a client too"
+    )
     assert gc.isenabled()
     gc.unfreeze()
     with monkeypatch.context() as incomplete:
         incomplete.delenv("SECRET_KEY")
-        assert created() == (0, 0), "the first request reports it"
+        assert created() == ["ssm"], "the first request reports it"
     monkeypatch.delenv("AWS_LAMBDA_FUNCTION_NAME")
-    assert created() == (0, 0)
+    assert created() == []
 
 
 ONE_VISIT = """
@@ -229,8 +252,8 @@ from simulator.loopback import serve
 from simulator.spotify import Application, create_app
 from tests.support.table import Table
 
-clients, stock = [], aws.client
-aws.client = lambda service: clients.append(service) or stock(service)
+clients, stock = [], aws.Clients._create
+aws.Clients._create = lambda known, service: clients.append(service) or stock(known, service)
 with mock_aws():
     Table().create()
     from tests.support.gateway import STAGE_URL, GatewayVisitor

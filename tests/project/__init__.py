@@ -1,0 +1,1 @@
+"""Checks of this project: its documents, its layout, its policies. An owner need not run them."""
