@@ -1,4 +1,4 @@
-"""The check of the brand in chalicelib/site/: what makes it unusable, and where its colours are hard to read."""
+"""Check the brand in chalicelib/site/: what makes it unusable, and which colours are hard to read."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -34,7 +34,7 @@ _URL = re.compile(
 
 
 def faults(brand: Any, folder: Path = SITE) -> list[str]:
-    """Why pages cannot use the constants of a brand and the files beside it; empty if they can."""
+    """The reasons why pages cannot use a brand's constants and the files beside it; empty if they can."""
     urls = {**brand.LINKS, **dict([brand.NEXT] if brand.NEXT else [])}
     found = [
         f"brand.py links {label!r} to {url!r}. Use https, mailto, or a path of this app, such as /privacy."

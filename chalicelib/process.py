@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Process:
-    """Builds each part when it is first needed. `web.App` has one; a test that needs another creates it."""
+    """Builds each part when it is first needed. `web.App` has one instance; tests create others."""
 
     def __init__(self) -> None:
         self._settings = Settings({})

@@ -1,6 +1,6 @@
 """The AWS account and region of the current credentials.
 
-boto3 finds them, but reports unusable settings late, or with a traceback.
+boto3 finds the credentials, but reports unusable settings late, or with a traceback.
 """
 
 from __future__ import annotations

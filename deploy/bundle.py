@@ -4,7 +4,7 @@ Chalice packages app.py, chalicelib/, two of its own modules, the wheels of requ
 vendor/. It includes no bytecode, and relies on Lambda's botocore, which covers every service. This module gives
 Chalice a clean copy of the app, with no wheels to fetch, and a vendor/ that contains
 
-- the pinned libraries without their compiled parts, whose fallbacks in Python are the same on every platform;
+- the pinned libraries without their compiled parts: their fallbacks in Python are the same on every platform;
 - botocore, with only the service descriptions that the stage's policy needs;
 - root certificates in forms that load fast;
 - bytecode for all modules, because Lambda cannot write any: /var/task is read-only.
@@ -67,7 +67,7 @@ def bundle(stage: str, build: Path) -> None:
     """Create, in the folder `build`, the project that Chalice packages and deploys as `stage`.
 
     Raises:
-        Stop: the brand is unusable or hard to read, or a file is.
+        Stop: the brand is unusable or hard to read, or a file is unreadable or not text.
     """
     if faults := branding.faults(brand) or branding.illegible(brand):
         raise Stop(*(Problem(fault, "Correct it in chalicelib/site/.") for fault in faults))
@@ -103,7 +103,7 @@ def package(stage: str, build: Path) -> Path:
 
 
 def run(command: Sequence[str], **options: Any) -> None:
-    """Run a program, which prints what failed.
+    """Run a program that prints its own errors.
 
     Raises:
         Stop: it failed.

@@ -1,4 +1,4 @@
-"""The declaration of a stage: all its resources. `make deploy`, `make doctor` and `make destroy` are loops over it."""
+"""The declaration of all resources of a stage. `make deploy`, `make doctor` and `make destroy` loop over them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from deploy.table import Table
 def resources(stage: Stage, account: Account) -> list[Resource]:
     """All resources of a stage. They are deleted from the last to the first.
 
-    The API is deleted first: while a custom domain uses it, it cannot be deleted, and then nothing is. The function is
+    The API is deleted first: while a custom domain uses it, AWS refuses, and nothing else is deleted. The function is
     deleted after its role, because it identifies the role's region.
     """
     return [

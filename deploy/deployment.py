@@ -1,4 +1,4 @@
-"""A deployment in steps that can be repeated. What visitors notice changes as late as possible.
+"""A deployment in repeatable steps, in which what visitors notice changes as late as possible.
 
 `chalice deploy` deploys the function and its API. It does not create the table, the secrets, the log group, the alarms
 or the request limits, and it does not check the result.

@@ -1,4 +1,4 @@
-"""Find every problem of a setup or a deployment, and how to fix it. Changes nothing.
+"""Find every problem of a setup or a deployment, and how to fix it, without changing anything.
 
 Chalice stops at the first problem, often halfway, and never checks a deployment again.
 """

@@ -1,6 +1,6 @@
 """`make policies`: write the names of .chalice/config.json into all policies, for example after a change of app_name.
 
-Chalice reads the policy of a role from a file as it is, so the file itself must name the resources.
+Chalice uses a role's policy file unchanged, so the file itself must name the resources.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What every resource of a stage has in common: how it is compared with its declaration, and repaired."""
+"""The base class of a stage's resources: compares each with its declaration, and repairs it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A stage's secrets in SSM Parameter Store, and the rotation of the key that signs cookies.
 
-Chalice would put them into the function's environment variables, in plain text, from a file.
+With Chalice alone, they would be plain text in a file and in the function's environment variables.
 """
 
 from __future__ import annotations

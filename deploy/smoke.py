@@ -1,7 +1,7 @@
 """`make smoke URL=…`: check the rows of docs/security.md that can be checked from outside, at any URL.
 
 Each test's name begins with the ID of its row. The URL is in SMOKE_URL; SMOKE_RATE limits the requests per second.
-The app logs a callback with an unknown state as a security event. The run sends three, and prints their references.
+The app logs a callback with an unknown state as a security event. Each run sends three, and prints their references.
 """
 
 from __future__ import annotations
