@@ -58,7 +58,7 @@ class Process:
         Raises:
             LoginError: one of them failed.
         """
-        self._parameters, deadline = None, Deadline()  # the parameters may be five minutes old
+        deadline = Deadline()
         config = self.settings(deadline).complete
         users, no_session = self.users(config, deadline), Claims("-", secrets.token_urlsafe(16), "-", 0, 0)
         users.find(no_session)

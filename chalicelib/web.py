@@ -119,7 +119,7 @@ class App(Chalice):
     def __call__(self, event: Any, context: Any) -> Any:
         """Handle an event of Lambda. One that is not a request of our REST API gets the response of `events`."""
         if event == events.CHECK:
-            return events.check(self.process.check)
+            return events.check(Process().check)  # what visitors use stays as it is
         match event:
             case {"requestContext": {"resourcePath": str(path), "httpMethod": str()}} if path in self.routes:
                 _current.set((None, self.process))

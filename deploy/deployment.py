@@ -83,7 +83,7 @@ class Deployment:
         before, url = self._function.code()
         previous = bundle.BUILDS / f"{self.stage.name}-previous.zip"
         if before not in {"", built}:
-            previous.write_bytes(requests.get(url, timeout=60).content)
+            previous.write_bytes(download(url))
         record = self._build / ".chalice" / "deployed" / f"{self.stage.name}.json"
         Api(self.stage, self._account).write_record(record)
         failure = chalice(self._build, "deploy", "--stage", self.stage.name)
@@ -128,7 +128,6 @@ class Deployment:
             what = "The app is deployed, but some checks failed."
             raise Stop(Problem(what, "See above, and the log:", log))
         print(f"\nDeployed: {url}/\n")
-
         review(self.stage, self._account)
 
     def _repair(self, step: str) -> list[str]:
@@ -183,17 +182,33 @@ def stop_for(problems: Iterable[Problem]) -> None:
         raise Stop(*serious)
 
 
+def download(url: str) -> bytes:
+    """The package that is live.
+
+    Raises:
+        Stop: it could not be downloaded. Without it, the previous code could not be restored.
+    """
+    try:
+        reply = requests.get(url, timeout=60)
+        reply.raise_for_status()
+    except requests.RequestException as failure:
+        what = f"The live package could not be downloaded: {type(failure).__name__}."
+        raise Stop(Problem(what, "Check your connection. The code and the settings are unchanged.")) from None
+    return reply.content
+
+
 def chalice(folder: Path, *arguments: str) -> str:
     """Run a command of Chalice, and show its output without a traceback. Returns its error; "" if it succeeded.
 
     It inherits the lock of this command, and so keeps it if this command is killed.
     """
-    output: list[str] = []
+    output, traceback = list[str](), False
     options: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     with subprocess.Popen([bundle.CHALICE, *arguments], cwd=folder, close_fds=False, **options) as process:
         for line in process.stdout or ():
             output.append(line)
-            if "Traceback (most recent call last):" not in "".join(output):
+            traceback = traceback or line.startswith("Traceback (most recent call last):")
+            if not traceback:
                 print(f"    {line}", end="", flush=True)
     if process.returncode == 0:
         return ""

@@ -17,12 +17,22 @@ ACCESS = tuple(f"deploy/{name}-policy.json" for name in ("deployer", "new-key", 
 
 
 def names(stage: Stage) -> dict[str, tuple[str, str]]:
-    """What a role's policy must name: patterns that find the present names, and the right ones, by what they name."""
+    """For each statement of ours in a role's policy: a pattern that finds the name in an ARN, and the right name."""
     return {
-        "table": (r":table/[^\"]+", f":table/{stage.table}"),
-        "parameters": (r":parameter/[^\"*]+?(?=/\*|\")", f":parameter{stage.parameter_path}"),
-        "log group": (r":/aws/lambda/[^\"]+?(?=:\*\")", f":/aws/lambda/{stage.function}"),
+        "UsersTable": (r":table/.*", f":table/{stage.table}"),
+        "Parameters": (r":parameter/.*?(?=/\*$|$)", f":parameter{stage.parameter_path}"),
+        "Logs": (r":/aws/lambda/.*?(?=:\*$)", f":/aws/lambda/{stage.function}"),
     }
+
+
+def corrected(text: str, stage: Stage) -> str:
+    """A role's policy with the right names. Statements of the owner's stay as they are."""
+    resources = {statement.get("Sid"): statement["Resource"] for statement in json.loads(text)["Statement"]}
+    for sid, (pattern, right) in names(stage).items():
+        found = resources.get(sid, [])
+        for arn in [found] if isinstance(found, str) else found:
+            text = text.replace(json.dumps(arn), json.dumps(re.sub(pattern, right, arn)))
+    return text
 
 
 def write(project: Path = PROJECT) -> list[str]:
@@ -30,14 +40,12 @@ def write(project: Path = PROJECT) -> list[str]:
     config = json.loads((project / CONFIG).read_bytes())
     texts: dict[str, str] = {}
     for stage in (Stage.load(name, project) for name in config["stages"]):
-        text = (project / stage.policy_file).read_text(encoding="utf-8")
-        for pattern, right in names(stage).values():
-            text = re.sub(pattern, right, text)
-        texts[stage.policy_file] = text
+        texts[stage.policy_file] = corrected((project / stage.policy_file).read_text(encoding="utf-8"), stage)
     for file in ACCESS:
         text = (project / file).read_text(encoding="utf-8")
         (before,) = set(re.findall(r'Tag/app": "([^"]+)"', text))
-        texts[file] = text.replace(before, config["app_name"])
+        name = rf'(?<=Tag/app": "){re.escape(before)}(?=")|(?<=[/:]){re.escape(before)}(?=[-/])'
+        texts[file] = re.sub(name, config["app_name"], text)
     changed = [file for file, text in texts.items() if (project / file).read_text(encoding="utf-8") != text]
     for file in changed:
         (project / file).write_text(texts[file], encoding="utf-8")

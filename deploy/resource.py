@@ -56,15 +56,16 @@ class Resource(ABC):
 
     def repair(self) -> list[str]:
         """Create it, or change what differs; returns what was done, in words."""
-        found, done = self.read(), []
+        found, created = self.read(), []
         if found is None:
             self.create()
-            found, done = self.read() or {}, [f"{self} does not exist; created"]
-        if wrong := self._differing(found):
-            self.change(wrong)
-        return done or [
-            f"{sentence}; {'created' if 'does not exist' in sentence else 'fixed'}"
-            for sentence in wrong.values()
+            found, created = self.read() or {}, [f"{self} does not exist; created"]
+        if not (wrong := self._differing(found)):
+            return created
+        self.change(wrong)
+        left = self._differing(self.read() or {})
+        return created or [
+            f"{sentence}; {'not fixed yet' if name in left else 'fixed'}" for name, sentence in wrong.items()
         ]
 
     def _differing(self, found: Attributes) -> dict[str, str]:

@@ -64,13 +64,13 @@ class Secrets(Resource):
 
     def store(self, given: Mapping[str, str]) -> Iterator[str]:
         """Store values that are new or changed, and delete those that are empty; yields the names of both."""
-        stored = self.values()
+        stored = self._read()
         for name, value in given.items():
             if not value and name in stored:
                 self._delete(name)
                 yield name
-            elif value and stored.get(name) != value:
-                self.write(name, value)
+            elif value and (name not in stored or stored[name]["Value"] != value):
+                self._encrypt(name, value, stored)
                 yield name
 
     def read(self) -> Attributes | None:
@@ -84,10 +84,10 @@ class Secrets(Resource):
 
     def change(self, names: Iterable[str]) -> None:
         """Create a signing key if there is none, and encrypt what is not."""
-        stored = self.values()
+        stored = self._read()
         for name in names:
             if name in stored:
-                self.write(name, stored[name])
+                self._encrypt(name, stored[name]["Value"], stored)
             elif name == KEY:
                 self.create()
 
@@ -99,6 +99,16 @@ class Secrets(Resource):
         """Delete all parameters."""
         for name in self.values():
             self._delete(name)
+
+    def _encrypt(self, name: str, value: str, stored: Mapping[str, Any]) -> None:
+        """Store a parameter.
+
+        Parameter Store cannot change the type of a parameter, so one that is not encrypted is deleted first:
+        https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html
+        """
+        if name in stored and stored[name]["Type"] != ENCRYPTED:
+            self._delete(name)
+        self.write(name, value)
 
     def _delete(self, name: str) -> None:
         with suppress(self._ssm.exceptions.ParameterNotFound):

@@ -176,9 +176,8 @@ def resources(aws: Emulator, here: Account) -> list[Resource]:
     return resources
 
 
-def repair(resources: list[Resource]) -> None:
-    for resource in resources:
-        resource.repair()
+def repair(resources: list[Resource]) -> list[str]:
+    return [done for resource in resources for done in resource.repair()]
 
 
 def faults(resources: list[Resource]) -> list[str]:
@@ -203,9 +202,10 @@ def test_a_change_by_hand_is_found_and_repaired(aws: Emulator, resources: list[R
     before = {name: aws.parameters().get(name) for name in ("SPOTIFY_CLIENT_SECRET", "SECRET_KEY")}
     CHANGES[fault](aws)
     assert faults(resources) == [fault]
-    repair(resources)
+    done = repair(resources)
     left = [] if not fault.startswith((*LEFT_TO_CHALICE, LEFT_TO_THE_OWNER)) else [fault]
     assert faults(resources) == left
+    assert done == [f"{fault}; {'not fixed yet' if left else 'created' if 'exist' in fault else 'fixed'}"]
     if fault.startswith(LEFT_TO_THE_OWNER):
         aws.put("SPOTIFY_CLIENT_SECRET", str(before["SPOTIFY_CLIENT_SECRET"]))
     elif left:

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from flask import Flask, request
 
-from deploy import PROJECT, declared
+from deploy import PROJECT, declared, policies
 from deploy.account import Account
-from deploy.deployment import READY, wait_for
+from deploy.deployment import READY, download, wait_for
 from deploy.key import Key
 from deploy.live import Role
 from deploy.stage import Stage, Stop
@@ -411,3 +411,37 @@ def test_a_deletion_that_was_interrupted_is_completed_and_then_another_key_is_cr
     assert key.existing() == []
     key.create()
     assert key.describe()["KeyId"] != own
+
+
+def test_the_right_names_are_written_into_the_statements_of_the_app_and_not_into_those_of_the_owner(
+    tmp_path: Path,
+) -> None:
+    for folder in (".chalice", "deploy"):
+        shutil.copytree(
+            PROJECT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("*.py", "deploy*ed")
+        )
+    own = {
+        "Sid": "Mine",
+        "Effect": "Allow",
+        "Action": "dynamodb:GetItem",
+        "Resource": "arn:*:dynamodb:*:*:table/mine",
+    }
+    config, policy = tmp_path / ".chalice" / "config.json", tmp_path / ".chalice" / "policy-dev.json"
+    document = json.loads(policy.read_text())
+    policy.write_text(json.dumps({**document, "Statement": [own, *document["Statement"]]}))
+    before = {path: path.read_text() for path in tmp_path.rglob("*.json")}
+    for old, new in (("spotify-login", "app"), ("app", "spotify-login")):
+        text = config.read_text().replace(f'"app_name": "{old}"', f'"app_name": "{new}"')
+        config.write_text(text.replace(f'"{old}-users', f'"{new}-users').replace(f'"/{old}/', f'"/{new}/'))
+        assert len(policies.write(tmp_path)) == 5
+        assert own in json.loads(policy.read_text())["Statement"]
+        assert f"table/{new}-users-dev" in policy.read_text()
+    assert {path: path.read_text() for path in before} == before
+
+
+def test_a_live_package_that_cannot_be_downloaded_stops_a_deployment_before_it_changes_code() -> None:
+    for url in (FaultServer([response(403, b"<Error>")]).serve(), f"http://127.0.0.1:{free_port()}"):
+        with pytest.raises(
+            Stop, match=r"The live package could not be downloaded: (HTTPError|ConnectionError)"
+        ):
+            download(url)

@@ -11,6 +11,7 @@ moto, in tests/support/cloud.py, does not. This module adds
 - a kill of the sender, or a refusal, at the call that the file `interruption` names;
 - the right actions for GetAccountSettings and the concurrency of functions, and a file `actions` with the access key and
   the action of each call;
+- the rule that the type of a parameter cannot be changed;
 - the resources of calls that name them in the request's body, which IAM policies name;
 - KMS: the key of a call that names its alias, both resources of a call that creates or deletes an alias, the condition
   key kms:ResourceAliases, and the policy variable ${aws:PrincipalAccount}. CreateAlias does not find a new key at once,
@@ -34,7 +35,7 @@ from ministack import app
 from ministack.core import iam_actions, iam_evaluator, lambda_runtime
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import apigateway_v1 as gateway
-from ministack.services import dynamodb, kms, lambda_svc
+from ministack.services import dynamodb, kms, lambda_svc, ssm
 
 Response = tuple[int, dict[str, str], bytes]
 Handler = Callable[[dict[str, Any]], Response]
@@ -48,6 +49,7 @@ stock_conditions_met = iam_evaluator._conditions_met
 stock_condition_key = iam_evaluator._resolve_condition_key
 stock_describe = dynamodb._describe_table
 stock_create_key = kms._create_key
+stock_put_parameter = ssm._put_parameter
 
 CHANGE_SECONDS = 1.0
 busy: dict[tuple[str, str, str], tuple[float, str, dict[str, Any]]] = {}
@@ -239,6 +241,14 @@ def changing_key(stock: Handler) -> Handler:
     return handler
 
 
+def put_parameter(data: dict[str, Any]) -> Response:
+    known = ssm._parameters.get(data["Name"])
+    if known and known["Type"] != data.get("Type", known["Type"]):
+        return error(400, "HierarchyTypeMismatchException", "The type of a parameter cannot be changed.")
+    response: Response = stock_put_parameter(data)
+    return response
+
+
 def extract_iam_action(service: str, method: str, path: str, *rest: Any) -> str | None:
     if path.endswith("/account-settings"):
         return "lambda:GetAccountSettings"
@@ -254,6 +264,7 @@ iam_evaluator.enforce = enforce
 iam_evaluator._conditions_met = conditions_met
 iam_evaluator._resolve_condition_key = condition_key
 kms._create_key = create_key
+ssm._put_parameter = put_parameter
 kms._create_alias = changing_key(kms._create_alias)
 kms._enable_key = changing_key(kms._enable_key)
 kms._schedule_key_deletion = changing_key(kms._schedule_key_deletion)

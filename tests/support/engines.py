@@ -10,6 +10,7 @@ import os
 import shutil
 import socket
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,14 +23,15 @@ from tests.support.servers import free_port, running, wait_until_served
 SECONDS = 60.0
 
 
-class Engine:
+class Engine(ABC):
     """A browser with one page. It accepts any certificate."""
 
     OPEN, RELOAD, RUN, FORGET = "", "", "", ""
     """The protocol's commands."""
 
+    @abstractmethod
     def _send(self, command: str, parameters: dict[str, Any]) -> Any:
-        raise NotImplementedError
+        """Send a command; returns its result."""
 
     def open(self, url: str) -> None:
         """Open a URL, and wait until the page is loaded."""

@@ -21,6 +21,7 @@ from chalicelib.aws import Clients
 from chalicelib.config import Config
 from chalicelib.deadline import Deadline
 from chalicelib.errors import ConfigurationError
+from chalicelib.events import CHECK
 from chalicelib.process import Process
 from deploy import PROJECT
 from tests.support.gateway import GatewayVisitor
@@ -275,3 +276,14 @@ def test_without_the_setting_nothing_of_kept_access_is_loaded_stored_or_called(
 ) -> None:
     environment = {**settings, "AWS_LAMBDA_FUNCTION_NAME": "spotify-login-dev"}
     assert printed(ONE_VISIT, environment) == "['dynamodb'] []"
+
+
+def test_doctors_check_reads_the_parameters_anew_and_leaves_those_that_visitors_use(on_lambda: Any) -> None:
+    on_lambda.put_parameter(Name=f"{PATH}/SPOTIFY_SCOPE", Value="user-read-email", Type="SecureString")
+    before = app.process.settings(Deadline()).scope
+    on_lambda.put_parameter(
+        Name=f"{PATH}/SECRET_KEY", Value=os.environ.pop("SECRET_KEY"), Type="SecureString"
+    )
+    assert app(CHECK, None)["reason"] == "users_unavailable", "there is no table, but all settings"
+    assert app.process.settings(Deadline()).scope == before
+    assert "SECRET_KEY" not in app.process.settings(Deadline()).supplied
