@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from app import app
 from tests.support.events import DOMAIN, STAGE_URL, event, reply_of
@@ -26,4 +27,16 @@ class GatewayVisitor(Visitor):
     base: str = "/api"
 
     def send(self, path: str, headers: Mapping[str, str]) -> Reply:
-        return invoke(event(path, headers, domain=self.domain, base=self.base))
+        return invoke(event(path, headers, domain=self.domain, base=self.base, route=_route_of(path)))
+
+
+def _route_of(path: str) -> str:
+    """The route that API Gateway finds for a path: a literal one before one with parameters; "" if there is none."""
+    segments = urlsplit(path).path.split("/")
+
+    def fits(route: str) -> bool:
+        pairs = [*zip(route.split("/"), segments, strict=False)]
+        same = all(part == segment or part.startswith("{") for part, segment in pairs)
+        return same and route.count("/") == len(segments) - 1
+
+    return min(filter(fits, app.routes), key=lambda route: route.count("{"), default="")
